@@ -1,0 +1,57 @@
+"""Enqueueing: the broker gets a hint after the commit, and a broker that is down costs latency, never a row."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from functools import partial
+
+from celery import current_app
+from django.conf import settings
+from django.db import transaction
+from kombu.exceptions import OperationalError
+
+logger = logging.getLogger(__name__)
+
+#: Hints waiting in a web process for its publishing thread; beyond this they are dropped, the sweeper finds the rows.
+BACKLOG = 10_000
+_waiting: queue.Queue[tuple[str, int, float]] = queue.Queue(BACKLOG)
+_publisher: threading.Thread | None = None
+_lock = threading.Lock()
+
+
+def kick(task: str, row_id: int, *, delay: float = 0) -> None:
+    """Enqueue the task named `task` for one row after the current transaction commits (at once outside of one).
+
+    `delay` is in seconds and short (at most 60): longer waits are columns that a sweeper reads. Never raises for a
+    broker that is away, and never makes a web request wait for it: the sweeper finds the row.
+    """
+    send = _hand_over if settings.KICK_IN_BACKGROUND else _publish
+    transaction.on_commit(partial(send, task, row_id, delay), robust=True)
+
+
+def _publish(task: str, row_id: int, delay: float) -> None:
+    try:
+        current_app.send_task(task, args=(row_id,), countdown=delay or None)
+    except (OperationalError, OSError) as error:
+        logger.warning(
+            "broker away, the sweeper will pick up", extra={"task": task, "row": row_id, "error": type(error).__name__}
+        )
+
+
+def _hand_over(task: str, row_id: int, delay: float) -> None:
+    global _publisher
+    with _lock:
+        if _publisher is None or not _publisher.is_alive():
+            _publisher = threading.Thread(target=_publish_waiting, name="publisher", daemon=True)
+            _publisher.start()
+    try:
+        _waiting.put_nowait((task, row_id, delay))
+    except queue.Full:
+        logger.warning("too many hints waiting, the sweeper will pick up", extra={"task": task, "row": row_id})
+
+
+def _publish_waiting() -> None:
+    while True:
+        _publish(*_waiting.get())
