@@ -1,0 +1,278 @@
+"""The contract between the house and a provider: normalised events in both directions, and the adapter class.
+
+An adapter translates between one provider and our words. It is pure I/O: it reads no table and knows no conversation.
+All times are aware datetimes. All failures are the words of `foundation.errors`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, ClassVar
+
+
+class Kind(StrEnum):
+    """What a message is made of."""
+
+    TEXT = "text"
+    VOICE = "voice"
+    IMAGE = "image"
+    VIDEO = "video"
+    DOCUMENT = "document"
+    STICKER = "sticker"
+    LOCATION = "location"
+    CONTACT = "contact"
+    BUTTON = "button"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """A file that a message refers to; `ref` is what `Adapter.fetch_media` takes."""
+
+    ref: str
+    mime: str = ""
+    name: str = ""
+    size: int | None = None
+    seconds: float | None = None
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who wrote: their id on this channel, and what the provider attests of them."""
+
+    source_id: str
+    """The id of the person on this channel: phone digits, a `…@lid` id, a user id, a visitor id."""
+    phone: str | None = None
+    """Digits with country code, only where the provider vouches for it."""
+    name: str = ""
+    full_name: str = ""
+    business_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InboundMessage:
+    """A customer's message."""
+
+    external_id: str
+    sender: Sender
+    sent_at: datetime
+    kind: Kind = Kind.TEXT
+    text: str = ""
+    media: Sequence[Media] = ()
+    reply_to: str = ""
+    """External id of the message it quotes."""
+    action: str = ""
+    """Id of the button or list row that was tapped."""
+    edited: str = ""
+    """External id of the message whose text this one replaces, where the provider reports edits."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """Location, contact card and the like: `{"latitude": …, "longitude": …}`, `{"name": …, "phone": …}`."""
+
+
+class Receipt(StrEnum):
+    SENT = "sent"
+    DELIVERED = "delivered"
+    READ = "read"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryReceipt:
+    """The provider's later word on a message we sent."""
+
+    external_id: str
+    status: Receipt
+    at: datetime
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """The provider's copy of a message that left our side: typed on the phone by a person, or sent by some program."""
+
+    external_id: str
+    recipient: Sender
+    sent_at: datetime
+    text: str = ""
+    kind: Kind = Kind.TEXT
+    by_person: bool = True
+    """True when the provider says it was typed on the phone; False when it was sent through its API."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionChange:
+    """The connection behind the channel came up or went down."""
+
+    online: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A genuine event that concerns no customer: group chats, status posts, reactions. `reason` is shown to people."""
+
+    reason: str
+
+
+Event = InboundMessage | DeliveryReceipt | Echo | SessionChange | Skipped
+
+
+@dataclass(frozen=True, slots=True)
+class RawEvent:
+    """One provider event as it came, with the id by which duplicates are known (unique within the channel)."""
+
+    external_id: str
+    payload: bytes
+    lane: str = ""
+    """The chat it belongs to: events of one lane are processed in the order of their arrival. It is stored hashed."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundFile:
+    name: str
+    mime: str
+    content: bytes
+    caption: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundMessage:
+    """What the outbox hands to `Adapter.send`. `key` is our own id of the message, the same on every attempt."""
+
+    key: str
+    to: str
+    """The recipient's `source_id`."""
+    text: str = ""
+    reply_to: str = ""
+    files: Sequence[OutboundFile] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SendResult:
+    external_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PollResult:
+    """New events, oldest first, and the cursor to store with them in one transaction."""
+
+    events: Sequence[RawEvent]
+    cursor: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SentRecord:
+    """One outgoing message in the provider's history: evidence for an unconfirmed send."""
+
+    external_id: str
+    text: str
+    sent_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What `Adapter.check` found: usable or not, and one line for a manager."""
+
+    ok: bool
+    detail: str = ""
+    own_number: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a channel can carry. The core asks these, never the kind of channel."""
+
+    max_length: int
+    voice: bool = False
+    files: bool = False
+    buttons: int = 0
+    edit: bool = False
+    history: bool = False
+    """The provider keeps what was said: missed messages and unconfirmed sends can be looked up."""
+    receipts: bool = False
+    polling: bool = False
+    typing: bool = False
+    read_marks: bool = False
+    attests_phone: bool = False
+    """The sender's phone is proven by the provider, so the same phone on another such channel is the same person."""
+    reply_window: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A typed view of a channel row, all that an adapter gets to know of it."""
+
+    slug: str
+    base_url: str
+    credentials: Mapping[str, str]
+    options: Mapping[str, Any]
+    webhook_secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """An incoming request as the provider sent it. `secret` is the last part of the webhook path."""
+
+    secret: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Adapter(ABC):
+    """Translate between one provider and our words."""
+
+    capabilities: ClassVar[Capabilities]
+    default_base_url: ClassVar[str] = ""
+    credential_names: ClassVar[Sequence[str]] = ()
+    """Keys of the channel's credentials that must be set before it can start."""
+    option_names: ClassVar[Sequence[str]] = ()
+    """Keys of the channel's options that must be set before it can start."""
+
+    def __init__(self, access: Access) -> None:
+        self.access = access
+
+    @abstractmethod
+    def verify(self, webhook: Webhook) -> None:
+        """Raise Forged unless the request comes from the provider. Looks at nothing but the request."""
+
+    @abstractmethod
+    def split(self, body: bytes) -> list[RawEvent]:
+        """Cut a webhook body into single events, each with its own id. Raises Unreadable."""
+
+    @abstractmethod
+    def parse(self, payload: bytes) -> list[Event]:
+        """Understand one event made by `split` or `poll`. Raises Unreadable; never a KeyError."""
+
+    @abstractmethod
+    def send(self, message: OutboundMessage) -> SendResult:
+        """Send one message. Raises Retry, Rejected, Unauthorized or Unconfirmed."""
+
+    def poll(self, cursor: dict[str, Any]) -> PollResult:
+        """What happened since the cursor (`{}` at the very first call)."""
+        raise NotImplementedError(f"{type(self).__name__} does not poll")
+
+    def sent_since(self, recipient: str, since: datetime) -> Sequence[SentRecord]:
+        """What left this channel for the recipient since then, where the provider keeps a history."""
+        raise NotImplementedError(f"{type(self).__name__} keeps no history")
+
+    def fetch_media(self, ref: str) -> bytes:
+        """The bytes of a file a message refers to."""
+        raise NotImplementedError(f"{type(self).__name__} has no media")
+
+    def mark_read(self, source_id: str, external_id: str) -> None:
+        """Tell the provider that the customer's message was read; does nothing where that is unknown."""
+
+    def typing(self, source_id: str) -> None:
+        """Show the customer that an answer is being written; does nothing where that is unknown."""
+
+    def check(self) -> Health:
+        """Prove the credentials and the connection with the provider."""
+        return Health(ok=True)
+
+    def subscribe(self, url: str) -> None:
+        """Tell the provider where to post its webhooks; does nothing where there is nothing to tell."""

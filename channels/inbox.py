@@ -1,0 +1,204 @@
+"""The inbox: raw provider events, durable and unique before anybody is told that we have them."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from foundation import steps
+from foundation.crypto import blind_index
+from foundation.db import execute, row, rows
+from foundation.leases import LEASE
+
+from .base import RawEvent
+from .models import InboundEvent
+
+logger = logging.getLogger(__name__)
+
+_payload = InboundEvent._meta.get_field("payload")
+
+_STORE = """
+INSERT INTO channels_inboundevent (channel_id, external_id, lane, source, payload)
+SELECT %(channel)s, e.id, e.lane, %(source)s, e.payload
+FROM unnest(%(ids)s::text[], %(lanes)s::text[], %(payloads)s::bytea[]) WITH ORDINALITY AS e (id, lane, payload, n)
+ORDER BY e.n
+ON CONFLICT DO NOTHING
+RETURNING id, lane
+"""
+
+
+def store(channel_id: int, events: Sequence[RawEvent], source: str) -> list[int]:
+    """Store the events not seen before and enqueue their processing. Returns the ids of the new rows.
+
+    Called within a transaction, the events and whatever else it holds (a poll cursor) become durable together.
+    """
+    if not events:
+        return []
+    stored = rows(
+        _STORE,
+        {
+            "channel": channel_id,
+            "source": source,
+            "ids": [event.external_id[:255] for event in events],
+            "lanes": [lane(event.lane) for event in events],
+            "payloads": [_payload.seal(event.payload) for event in events],
+        },
+    )
+    heads = {event.lane or event.id: event.id for event in reversed(stored)}
+    for event_id in heads.values():
+        steps.start("receive", event_id)
+    return [event.id for event in stored]
+
+
+def lane(chat: str) -> str:
+    """The stored form of a lane: a short keyed hash, since chats are named by phones."""
+    return blind_index(chat, "lane")[:32] if chat else ""
+
+
+def store_unreadable(channel_id: int, body: bytes, error: str) -> None:
+    """Keep a body that no adapter understands, once, where a manager sees it."""
+    row(
+        """
+        INSERT INTO channels_inboundevent (channel_id, external_id, source, payload, state, reason)
+        VALUES (%(channel)s, %(id)s, 'webhook', %(payload)s, 'failed', %(reason)s)
+        ON CONFLICT DO NOTHING RETURNING id
+        """,
+        {
+            "channel": channel_id,
+            "id": f"sha256:{hashlib.sha256(body).hexdigest()}",
+            "payload": _payload.seal(body),
+            "reason": error[:200],
+        },
+    )
+
+
+_CLAIM = f"""
+UPDATE channels_inboundevent SET lease_token = gen_random_uuid(), leased_until = now() + {LEASE}, attempts = attempts + 1
+WHERE id = {{head}} AND state = 'new'
+  AND (leased_until IS NULL OR leased_until < now()) AND (next_attempt_at IS NULL OR next_attempt_at <= now())
+RETURNING id, channel_id, payload, lease_token, attempts, lane
+"""  # noqa: S608
+_CLAIM_ONE = _CLAIM.format(head="%(event)s")
+_CLAIM_LANE = _CLAIM.format(
+    head="""(
+    SELECT id FROM channels_inboundevent WHERE channel_id = %(channel)s AND lane = %(lane)s AND state = 'new'
+    ORDER BY id LIMIT 1)"""
+)
+
+
+def claim(event_id: int) -> Any | None:
+    """Claim what is first in the lane of this event (the event itself, if it has none). None: nothing to do here."""
+    where = row("SELECT channel_id, lane FROM channels_inboundevent WHERE id = %(event)s", {"event": event_id})
+    if where is None:
+        return None
+    if not where.lane:
+        claimed = row(_CLAIM_ONE, {"event": event_id})
+    else:
+        claimed = row(_CLAIM_LANE, {"channel": where.channel_id, "lane": where.lane})
+    if claimed is None or claimed.payload is None:
+        return None
+    return claimed._replace(payload=_payload.open(claimed.payload))
+
+
+def next_in_lane(done: Any) -> Any | None:
+    """After one event of a lane, claim the next one."""
+    if not done.lane:
+        return None
+    claimed = row(_CLAIM_LANE, {"channel": done.channel_id, "lane": done.lane})
+    return claimed and claimed._replace(payload=_payload.open(claimed.payload))
+
+
+def finish(event_id: int, token: UUID, state: str, reason: str = "", *, wipe: bool = False) -> bool:
+    """End a claimed event, in the transaction that holds its effects. False where the lease was lost: roll back."""
+    return bool(
+        execute(
+            """
+            UPDATE channels_inboundevent
+            SET state = %(state)s, reason = %(reason)s, processed_at = now(), leased_until = NULL, lease_token = NULL,
+                payload = CASE WHEN %(wipe)s THEN NULL ELSE payload END
+            WHERE id = %(event)s AND lease_token = %(token)s
+            """,
+            {"event": event_id, "token": token, "state": state, "reason": reason[:200], "wipe": wipe},
+        )
+    )
+
+
+def postpone(event: Any, error: str, *, seconds: float) -> None:
+    """Give a claimed event back for later, or up after MAX_RETRIES attempts: then it needs attention."""
+    spent = event.attempts >= settings.MAX_RETRIES
+    execute(
+        """
+        UPDATE channels_inboundevent
+        SET state = %(state)s, reason = %(reason)s, leased_until = NULL, lease_token = NULL,
+            next_attempt_at = now() + make_interval(secs => %(seconds)s)
+        WHERE id = %(event)s AND lease_token = %(token)s
+        """,
+        {
+            "event": event.id,
+            "token": event.lease_token,
+            "seconds": seconds,
+            "reason": error[:200],
+            "state": InboundEvent.State.FAILED if spent else InboundEvent.State.NEW,
+        },
+    )
+    if not spent:
+        steps.start("receive", event.id, delay=seconds)
+
+
+def retry(event_id: int) -> bool:
+    """Put an event that needs attention back to the start, with a new budget of attempts."""
+    with transaction.atomic():
+        moved = InboundEvent.objects.filter(pk=event_id, state=InboundEvent.State.FAILED, payload__isnull=False).update(
+            state=InboundEvent.State.NEW, attempts=0, reason="", next_attempt_at=None, leased_until=None
+        )
+        if moved:
+            steps.start("receive", event_id)
+    return bool(moved)
+
+
+def dismiss(event_id: int, reason: str = "") -> bool:
+    """Close an event that needs attention without processing it."""
+    return bool(
+        InboundEvent.objects.filter(pk=event_id, state=InboundEvent.State.FAILED).update(
+            state=InboundEvent.State.DISMISSED, reason=reason or _("dismissed by a manager")
+        )
+    )
+
+
+def sweep(limit: int = 500) -> int:
+    """Enqueue again what was lost on the way: new events that nobody holds. Returns how many."""
+    lost = rows(
+        """
+        SELECT DISTINCT ON (channel_id, coalesce(nullif(lane, ''), id::text)) id FROM (
+            SELECT id, channel_id, lane FROM channels_inboundevent
+            WHERE state = 'new' AND received_at < now() - interval '3 seconds'
+              AND (leased_until IS NULL OR leased_until < now()) AND (next_attempt_at IS NULL OR next_attempt_at <= now())
+            ORDER BY received_at LIMIT %(limit)s) AS waiting
+        ORDER BY channel_id, coalesce(nullif(lane, ''), id::text), id
+        """,
+        {"limit": limit},
+    )
+    for event in lost:
+        steps.start("receive", event.id)
+    return len(lost)
+
+
+def purge(days: int, batch: int = 5000) -> int:
+    """Forget the raw payloads of events older than `days` that need nobody's attention. Returns how many."""
+    return execute(
+        """
+        UPDATE channels_inboundevent SET payload = NULL WHERE id IN (
+            SELECT id FROM channels_inboundevent
+            WHERE payload IS NOT NULL AND received_at < now() - make_interval(days => %(days)s)
+              AND state NOT IN ('new', 'failed')
+            ORDER BY received_at LIMIT %(batch)s)
+        """,
+        {"days": days, "batch": batch},
+    )

@@ -1,0 +1,39 @@
+"""The tasks of the edge. Each is safe to run twice."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from django.conf import settings
+
+from . import checks, inbox, log, polling
+
+
+@shared_task(name="channels.poll_all")
+def poll_all() -> None:
+    """Start a poll of every channel that is due."""
+    polling.poll_due()
+
+
+@shared_task(name="channels.poll")
+def poll(channel_id: int) -> None:
+    """Ask one channel's provider what is new."""
+    polling.poll(channel_id)
+
+
+@shared_task(name="channels.check_all")
+def check_all() -> None:
+    """Start a check of every channel's connection."""
+    checks.check_all()
+
+
+@shared_task(name="channels.check")
+def check(channel_id: int) -> None:
+    """Ask one channel's provider whether it is connected."""
+    checks.check(channel_id)
+
+
+@shared_task(name="channels.purge")
+def purge() -> None:
+    """Forget old raw payloads and log entries."""
+    inbox.purge(settings.RAW_EVENT_DAYS)
+    log.purge()
