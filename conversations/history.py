@@ -1,0 +1,77 @@
+"""What was said, as the models are told it: the last messages, with who spoke and where people took over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from .models import Message, Takeover
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One utterance. `author` is customer, bot, manager or system."""
+
+    seq: int
+    author: str
+    text: str
+    at: datetime
+
+
+def recent(conversation_id: int, *, upto: int | None = None) -> list[Line]:
+    """The last MAX_CONTEXT_MESSAGES messages of the last SESSION_TTL_DAYS days, oldest first, without withdrawn ones.
+
+    Handovers between them appear as lines of the system, so that a bot that leads again knows that and why it was silent.
+    """
+    since = timezone.now() - timedelta(days=settings.SESSION_TTL_DAYS)
+    messages = (
+        Message.objects.filter(conversation_id=conversation_id, created_at__gte=since)
+        .exclude(state__in=(Message.State.SUPPRESSED, Message.State.FAILED))
+        .only("id", "seq", "author", "kind", "text", "details", "sent_at")
+        .order_by("-seq")
+    )
+    if upto is not None:
+        messages = messages.filter(seq__lte=upto)
+    lines = [Line(m.seq, m.author, said(m), m.sent_at) for m in messages[: settings.MAX_CONTEXT_MESSAGES]]
+    lines.reverse()
+    if any(line.author == Message.Author.MANAGER for line in lines):
+        lines = _with_handovers(conversation_id, lines)
+    return lines
+
+
+def said(message: Message) -> str:
+    """A message in words; what is not text is named in brackets."""
+    if message.kind in (Message.Kind.TEXT, Message.Kind.BUTTON) or (message.text and message.transcribed):
+        return str(message.text)
+    details = message.details or {}
+    name = next((m.get("name") for m in details.get("media", []) if m.get("name")), "")
+    label = str(Message.Kind(message.kind).label)
+    return f"[{label}{f': {name}' if name else ''}] {message.text}".strip()
+
+
+def _with_handovers(conversation_id: int, lines: list[Line]) -> list[Line]:
+    first = lines[0].seq
+    marks = [
+        Line(
+            t.after_seq,
+            Message.Author.SYSTEM,
+            _("A manager took over the conversation.") if t.mode == "manager" else _("The assistant leads again."),
+            t.at,
+        )
+        for t in Takeover.objects.filter(conversation_id=conversation_id, after_seq__gte=first - 1).order_by("at")
+    ]
+    return sorted([*lines, *marks], key=lambda line: (line.seq, line.author == Message.Author.SYSTEM))
+
+
+def as_text(lines: Sequence[Line]) -> str:
+    """The lines as a transcript for a prompt."""
+    return "\n".join(f"{_author(line.author)}: {line.text}" for line in lines)
+
+
+def _author(author: str) -> str:
+    return str(Message.Author(author).label).capitalize()

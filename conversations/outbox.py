@@ -1,0 +1,448 @@
+"""The outbox: messages written in the commit of their cause, sent later in order, each at most once.
+
+queued → sending → sent → delivered → read, or failed. *Sending* is committed before the first byte leaves. Where the
+answer of the provider was lost, the message is *unconfirmed*: its history is asked, then a manager; it is never
+silently sent twice.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from channels import directory, log
+from channels.base import DeliveryReceipt, Echo, OutboundMessage, SendResult
+from channels.models import Channel
+from foundation import leases, live, steps
+from foundation.db import execute, row, rows
+from foundation.errors import ProviderError, Rejected, Retry, Unauthorized, Unconfirmed
+from foundation.leases import LEASE
+
+from . import turns
+from .models import ContactIdentity, Message, Turn
+
+logger = logging.getLogger(__name__)
+
+#: A message that certainly did not leave is tried again for so long, with growing pauses, then fails.
+GIVE_UP_AFTER = timedelta(hours=6)
+SLOWEST_RETRY_SECONDS = 60.0
+#: When the provider's history is asked for an unconfirmed message, in seconds after it was lost.
+CONFIRM_AFTER = (10.0, 60.0)
+
+_text = Message._meta.get_field("text")
+_source_id = ContactIdentity._meta.get_field("source_id")
+
+_INSERT = """
+INSERT INTO conversations_message
+    (conversation_id, channel_id, turn_id, seq, direction, author, user_id, kind, text, state, epoch)
+VALUES (%(conversation)s, %(channel)s, %(turn)s, %(seq)s, 'out', %(author)s, %(user)s, 'text', %(text)s, 'queued', %(epoch)s)
+"""
+
+
+def queue(
+    conversation: Any, channel_id: int, texts: list[str], *, author: str, turn_id: int | None = None, user: Any = None
+) -> None:
+    """Put messages into the outbox of a conversation, whose lock the caller holds (`id`, `last_seq`, `epoch`)."""
+    for number, text in enumerate(texts, start=1):
+        execute(
+            _INSERT,
+            {
+                "conversation": conversation.id,
+                "channel": channel_id,
+                "turn": turn_id,
+                "seq": conversation.last_seq + number,
+                "author": author,
+                "user": getattr(user, "pk", None),
+                "text": _text.seal(text),
+                "epoch": conversation.epoch,
+            },
+        )
+    execute(
+        "UPDATE conversations_conversation SET last_seq = last_seq + %(n)s, last_outbound_at = now() WHERE id = %(id)s",
+        {"id": conversation.id, "n": len(texts)},
+    )
+    steps.start("deliver", conversation.id)
+
+
+_CLAIM = f"""
+UPDATE conversations_message m
+SET state = 'sending', state_changed_at = now(), lease_token = gen_random_uuid(), leased_until = now() + {LEASE},
+    attempts = attempts + 1, swept_at = NULL
+FROM conversations_conversation c
+JOIN conversations_contactidentity i ON i.id = c.identity_id
+JOIN channels_channel ch ON ch.id = c.channel_id
+WHERE m.id = (
+        SELECT id FROM conversations_message
+        WHERE conversation_id = %(conversation)s AND direction = 'out' AND state IN ('queued', 'sending')
+        ORDER BY seq LIMIT 1)
+  AND m.state = 'queued' AND m.next_attempt_at <= now()
+  AND c.id = m.conversation_id AND ch.enabled
+  AND (m.author <> 'bot' OR (c.mode = 'bot' AND c.epoch = m.epoch))
+RETURNING m.id, m.conversation_id, m.channel_id, m.turn_id, m.text, m.lease_token, m.attempts, m.created_at, i.source_id
+"""  # noqa: S608
+
+
+def deliver(conversation_id: int) -> int:
+    """Send the queued messages of a conversation in order. Safe to run twice. Returns how many left."""
+    sent = 0
+    while (claimed := row(_CLAIM, {"conversation": conversation_id})) is not None:
+        with leases.held(Message, claimed.lease_token):
+            if not _send(claimed):
+                break
+        sent += 1
+    return sent
+
+
+def _send(claimed: Any) -> bool:
+    """Hand one claimed message to its channel and record what came of it. False: what follows has to wait."""
+    entry = directory.entry(claimed.channel_id)
+    outbound = OutboundMessage(key=str(claimed.id), to=_source_id.open(claimed.source_id), text=_text.open(claimed.text))
+    try:
+        result = entry.adapter.send(outbound)
+    except Retry as error:
+        _postpone(claimed, error)
+        return False
+    except Unconfirmed as error:
+        _hold(claimed, error)
+    except Rejected as error:
+        if isinstance(error, Unauthorized):
+            log.set_health(claimed.channel_id, Channel.Health.NEEDS_ATTENTION, str(error))
+        _fail(claimed, str(error))
+    else:
+        _mark_sent(claimed, result)
+        if entry.adapter.capabilities.read_marks:
+            _mark_read(entry, claimed, outbound.to)
+    return True
+
+
+def _mark_sent(claimed: Any, result: SendResult) -> None:
+    """Record the provider's acceptance; a late one also settles a message that was given up as unconfirmed."""
+    with transaction.atomic():
+        _lock(claimed.conversation_id)
+        moved = execute(
+            """
+            UPDATE conversations_message
+            SET state = 'sent', state_changed_at = now(), sent_at = now(), leased_until = NULL, lease_token = NULL, error = '',
+                external_id = coalesce(%(external)s, external_id)
+            WHERE id = %(id)s AND lease_token = %(token)s AND state IN ('sending', 'unconfirmed')
+            """,
+            {"id": claimed.id, "token": claimed.lease_token, "external": result.external_id or None},
+        )
+        if moved:
+            _settle_turn(claimed)
+    live.ring(f"conversation:{claimed.conversation_id}", what="message")
+
+
+def _lock(conversation_id: int) -> None:
+    execute("SELECT 1 FROM conversations_conversation WHERE id = %(id)s FOR UPDATE", {"id": conversation_id})
+
+
+def _settle_turn(message: Any) -> None:
+    """End the turn whose last message has left, or failed, and let waiting messages open the next one.
+
+    The caller holds the conversation's lock.
+    """
+    if message.turn_id is None:
+        return
+    left = row(
+        """
+        SELECT count(*) FILTER (WHERE state IN ('queued', 'sending')) AS pending,
+            count(*) FILTER (WHERE state = 'failed') AS failed,
+            count(*) FILTER (WHERE state = 'unconfirmed') AS unconfirmed
+        FROM conversations_message WHERE turn_id = %(turn)s AND direction = 'out'
+        """,
+        {"turn": message.turn_id},
+    )
+    if left is None or left.pending:
+        return
+    if left.failed:
+        stage, reason = Turn.Stage.FAILED, Turn.Reason.UNDELIVERED
+    elif left.unconfirmed:
+        stage, reason = Turn.Stage.FAILED, Turn.Reason.UNCONFIRMED
+    else:
+        stage, reason = Turn.Stage.DONE, None
+    ended = turns.end(message.turn_id, stage, str(reason or ""))
+    if ended and reason is not None:
+        turns.call_manager(message.conversation_id, str(reason.label))
+    if not ended and stage == Turn.Stage.DONE:
+        _absolve(message.turn_id)
+    turns.open_next(message.conversation_id)
+
+
+def _absolve(turn_id: int) -> None:
+    """A turn that waited for attention because its reply was unconfirmed is done once the reply is found."""
+    execute(
+        """
+        UPDATE conversations_turn SET stage = 'done', reason = ''
+        WHERE id = %(turn)s AND stage = 'failed' AND reason IN ('unconfirmed', 'undelivered')
+        """,
+        {"turn": turn_id},
+    )
+
+
+def _postpone(claimed: Any, error: Retry) -> None:
+    """It certainly did not leave: queued again, not before the provider allows, until it is too late to be of use."""
+    if timezone.now() - claimed.created_at > GIVE_UP_AFTER:
+        _fail(claimed, str(error))
+        return
+    seconds = error.after if error.after is not None else min(2.0**claimed.attempts, SLOWEST_RETRY_SECONDS)
+    execute(
+        """
+        UPDATE conversations_message
+        SET state = 'queued', state_changed_at = now(), leased_until = NULL, lease_token = NULL, error = %(error)s,
+            next_attempt_at = now() + make_interval(secs => %(seconds)s)
+        WHERE id = %(id)s AND lease_token = %(token)s AND state = 'sending'
+        """,
+        {"id": claimed.id, "token": claimed.lease_token, "error": str(error)[:300], "seconds": seconds},
+    )
+    logger.info("send postponed", extra={"message_id": claimed.id, "code": error.code, "seconds": seconds})
+    if seconds <= SLOWEST_RETRY_SECONDS:
+        steps.start("deliver", claimed.conversation_id, delay=seconds)
+
+
+def _hold(claimed: Any, error: ProviderError) -> None:
+    """The answer was lost: unconfirmed until the provider's history, a receipt or a manager says more."""
+    _conclude(claimed, Message.State.UNCONFIRMED, str(error))
+    if directory.entry(claimed.channel_id).adapter.capabilities.history:
+        steps.start("confirm", claimed.id, delay=CONFIRM_AFTER[0])
+
+
+def _fail(claimed: Any, error: str) -> None:
+    _conclude(claimed, Message.State.FAILED, error)
+
+
+def _conclude(claimed: Any, state: str, error: str) -> None:
+    with transaction.atomic():
+        _lock(claimed.conversation_id)
+        moved = execute(
+            """
+            UPDATE conversations_message
+            SET state = %(state)s, state_changed_at = now(), leased_until = NULL, error = %(error)s,
+                next_attempt_at = now() + make_interval(secs => %(check)s)
+            WHERE id = %(id)s AND lease_token = %(token)s AND state = 'sending'
+            """,
+            {
+                "id": claimed.id, "token": claimed.lease_token, "state": state, "error": error[:300],
+                "check": CONFIRM_AFTER[0],
+            },
+        )  # fmt: skip
+        if moved:
+            turns.call_manager(claimed.conversation_id, error or str(Message.State(state).label))
+            _settle_turn(claimed)
+    logger.warning("send did not succeed", extra={"message_id": claimed.id, "state": str(state)})
+    live.ring(f"conversation:{claimed.conversation_id}", what="message")
+
+
+def _mark_read(entry: Any, claimed: Any, to: str) -> None:
+    """Show the customer that what was answered was read; only a courtesy, so a failure is logged and forgotten."""
+    last = row(
+        """
+        SELECT external_id FROM conversations_message
+        WHERE conversation_id = %(conversation)s AND direction = 'in' AND external_id IS NOT NULL ORDER BY seq DESC LIMIT 1
+        """,
+        {"conversation": claimed.conversation_id},
+    )
+    if last is None:
+        return
+    try:
+        entry.adapter.mark_read(to, last.external_id)
+    except ProviderError as error:
+        logger.info("not marked read", extra={"message_id": claimed.id, "code": error.code})
+
+
+# ── What providers say later ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def receipt(channel_id: int, event: DeliveryReceipt) -> bool:
+    """Move a message forward by the provider's receipt, never back. False where no message has this id (yet)."""
+    message = row(
+        "SELECT id, conversation_id, turn_id, state FROM conversations_message "
+        "WHERE channel_id = %(channel)s AND external_id = %(external)s",
+        {"channel": channel_id, "external": event.external_id},
+    )
+    if message is None:
+        return False
+    rank = Message.RECEIPT_RANK
+    target = str(event.status)
+    if target == Message.State.FAILED:
+        allowed = ["sent", "unconfirmed"]
+    else:
+        allowed = [str(s) for s in rank if rank[s] < rank[Message.State(target)]] + ["unconfirmed", "failed"]
+    moved = execute(
+        """
+        UPDATE conversations_message SET state = %(state)s, state_changed_at = now(), error = %(error)s
+        WHERE id = %(id)s AND direction = 'out' AND state = ANY(%(allowed)s)
+        """,
+        {"id": message.id, "state": target, "allowed": allowed, "error": event.reason[:300]},
+    )
+    if moved and target == Message.State.FAILED:
+        turns.call_manager(message.conversation_id, str(Turn.Reason.UNDELIVERED.label))
+    if moved:
+        if message.state in (Message.State.UNCONFIRMED, Message.State.FAILED):
+            _lock(message.conversation_id)
+            _settle_turn(message)
+        transaction.on_commit(lambda: live.ring(f"conversation:{message.conversation_id}", what="state"))
+    return True
+
+
+def is_ours(channel_id: int, external_id: str) -> bool:
+    """Whether a message of the channel has this provider id already."""
+    return Message.objects.filter(channel_id=channel_id, external_id=external_id).exists()
+
+
+def adopt_echo(conversation_id: int, event: Echo) -> bool:
+    """Recognise the copy of a message whose acceptance we do not know yet: same conversation, same text, on its way.
+
+    The caller holds the conversation's lock.
+    """
+    doubtful = Message.objects.filter(
+        conversation_id=conversation_id,
+        direction=Message.Direction.OUT,
+        state__in=(Message.State.SENDING, Message.State.UNCONFIRMED),
+    ).order_by("seq")
+    for message in doubtful:
+        if _same_text(message.text, event.text):
+            _found(message.pk, event.external_id)
+            return True
+    return False
+
+
+def _same_text(one: str, other: str) -> bool:
+    return " ".join(one.split()) == " ".join(other.split())
+
+
+def _found(message_id: int, external_id: str) -> None:
+    """Evidence that a doubtful message left. The caller holds the conversation's lock."""
+    message = row(
+        """
+        UPDATE conversations_message
+        SET state = CASE WHEN state = 'unconfirmed' THEN 'sent' ELSE state END, state_changed_at = now(),
+            external_id = %(external)s, error = ''
+        WHERE id = %(id)s AND state IN ('sending', 'unconfirmed')
+        RETURNING id, conversation_id, turn_id, state
+        """,
+        {"id": message_id, "external": external_id},
+    )
+    if message is not None and message.state == Message.State.SENT:
+        _settle_turn(message)
+
+
+def confirm(message_id: int) -> None:
+    """Look an unconfirmed message up in the provider's history. Safe to run twice."""
+    message = Message.objects.select_related("conversation__identity").filter(pk=message_id).first()
+    if message is None or message.state != Message.State.UNCONFIRMED or message.next_attempt_at is None:
+        return
+    adapter = directory.entry(message.channel_id).adapter
+    if not adapter.capabilities.history:
+        return
+    since = message.state_changed_at - timedelta(minutes=2)
+    try:
+        records = adapter.sent_since(message.conversation.identity.source_id, since)
+    except ProviderError as error:
+        logger.warning("history not available", extra={"message_id": message_id, "code": error.code})
+        records = ()
+    with transaction.atomic():
+        _lock(message.conversation_id)
+        for record in records:
+            if _same_text(record.text, message.text) and not is_ours(message.channel_id, record.external_id):
+                _found(message_id, record.external_id)
+                return
+        Message.objects.filter(pk=message_id).update(next_attempt_at=timezone.now() + timedelta(seconds=CONFIRM_AFTER[1]))
+
+
+# ── What managers decide ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def resend(message_id: int, *, user: Any) -> bool:
+    """A manager says that a failed or unconfirmed message shall go out (again)."""
+    with transaction.atomic():
+        message = Message.objects.filter(pk=message_id, direction=Message.Direction.OUT).first()
+        if message is None:
+            return False
+        _lock(message.conversation_id)
+        moved = Message.objects.filter(pk=message_id, state__in=(Message.State.FAILED, Message.State.UNCONFIRMED)).update(
+            state=Message.State.QUEUED, author=Message.Author.MANAGER, user=user, attempts=0, error="", lease_token=None,
+            created_at=timezone.now(), next_attempt_at=timezone.now(), state_changed_at=timezone.now(),
+        )  # fmt: skip
+        if moved:
+            steps.start("deliver", message.conversation_id)
+    return bool(moved)
+
+
+# ── The sweeper's share ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def sweep(limit: int = 500) -> int:
+    """Bring back what was lost: queued messages nobody sends, and sends whose worker died. Returns how many."""
+    return _sweep_dead(limit) + _sweep_queued(limit) + _sweep_unconfirmed(limit) + _sweep_stranded(limit)
+
+
+def _sweep_dead(limit: int) -> int:
+    """A worker that died while sending leaves a message of which nobody knows whether it left."""
+    dead = rows(
+        """
+        SELECT id, conversation_id, channel_id, turn_id, lease_token FROM conversations_message
+        WHERE state = 'sending' AND leased_until < now() ORDER BY leased_until LIMIT %(limit)s
+        """,
+        {"limit": limit},
+    )
+    for message in dead:
+        _hold(message, Unconfirmed(_("the worker ended while sending")))
+    return len(dead)
+
+
+def _sweep_queued(limit: int) -> int:
+    lost = rows(
+        """
+        WITH k AS MATERIALIZED (
+            SELECT id FROM conversations_message
+            WHERE state = 'queued' AND next_attempt_at < now() - interval '2 seconds'
+              AND (swept_at IS NULL OR swept_at < now() - interval '30 seconds')
+            ORDER BY next_attempt_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+        UPDATE conversations_message m SET swept_at = now() FROM k WHERE m.id = k.id RETURNING m.conversation_id
+        """,
+        {"limit": limit},
+    )
+    for conversation_id in {message.conversation_id for message in lost}:
+        steps.start("deliver", conversation_id)
+    return len(lost)
+
+
+def _sweep_unconfirmed(limit: int) -> int:
+    """Ask the history once more, a minute later; after that only a manager, a receipt or an echo settles it."""
+    doubtful = rows(
+        """
+        SELECT id, channel_id FROM conversations_message
+        WHERE state = 'unconfirmed' AND next_attempt_at <= now() AND state_changed_at > now() - interval '3 minutes'
+        ORDER BY state_changed_at LIMIT %(limit)s
+        """,
+        {"limit": limit},
+    )
+    for message in doubtful:
+        if directory.entry(message.channel_id).adapter.capabilities.history:
+            steps.start("confirm", message.id)
+    return len(doubtful)
+
+
+def _sweep_stranded(limit: int) -> int:
+    """A delivering turn without anything left to send ends: its worker died between two commits."""
+    stranded = rows(
+        """
+        SELECT t.id AS turn_id, t.conversation_id FROM conversations_turn t
+        WHERE t.stage = 'deliver' AND NOT EXISTS (
+            SELECT 1 FROM conversations_message m
+            WHERE m.turn_id = t.id AND m.direction = 'out' AND m.state IN ('queued', 'sending'))
+        LIMIT %(limit)s
+        """,
+        {"limit": limit},
+    )
+    for turn in stranded:
+        with transaction.atomic():
+            _lock(turn.conversation_id)
+            _settle_turn(turn)
+    return len(stranded)

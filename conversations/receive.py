@@ -1,0 +1,281 @@
+"""From a raw event to a message in its conversation and a turn that will answer it.
+
+Each event is one short transaction; whatever it decides is visible: the event is processed or ignored with a reason,
+the message belongs to a turn that is open or says why not.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import Error, IntegrityError, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from channels import directory, inbox, log
+from channels.base import DeliveryReceipt, Echo, Event, InboundMessage, Kind, SessionChange, Skipped
+from channels.directory import Entry
+from channels.models import Channel, InboundEvent
+from foundation import live
+from foundation.crypto import CannotOpen
+from foundation.db import execute, row
+from foundation.errors import Unreadable
+
+from . import contacts, outbox, takeover, turns
+from .models import Contact, Conversation, Message, Turn
+
+logger = logging.getLogger(__name__)
+
+#: A provider's clock may run ahead of ours by this much; beyond it a message counts as sent now.
+CLOCK_TOLERANCE = timedelta(minutes=2)
+#: Seconds before an event whose counterpart is not there yet is looked at again.
+NOT_YET_SECONDS = 3.0
+
+
+class NotYet(Exception):
+    """The event speaks of a message that is not known yet; a moment later it may be."""
+
+
+class LostLease(Exception):
+    """Somebody else processes the event by now: whatever this transaction did is undone."""
+
+
+def receive(event_id: int) -> int:
+    """Process an event and what waits behind it in its lane. Safe to run twice. Returns how many events ended."""
+    done = 0
+    claimed = inbox.claim(event_id)
+    while claimed is not None:
+        if not _process_claimed(claimed):
+            break
+        done += 1
+        claimed = inbox.next_in_lane(claimed)
+    return done
+
+
+def _process_claimed(claimed: Any) -> bool:
+    """Process one claimed event; False where it was given back for later."""
+    try:
+        with transaction.atomic():
+            state, reason, wipe = _process(claimed)
+            if not inbox.finish(claimed.id, claimed.lease_token, state, reason, wipe=wipe):
+                raise LostLease
+    except LostLease:
+        return False
+    except IntegrityError as error:
+        if "message_once_per_channel" not in str(error):
+            raise
+        return inbox.finish(claimed.id, claimed.lease_token, InboundEvent.State.IGNORED, _("message known already"))
+    except NotYet as error:
+        if claimed.attempts < 3:
+            inbox.postpone(claimed, str(error), seconds=NOT_YET_SECONDS)
+            return False
+        return inbox.finish(claimed.id, claimed.lease_token, InboundEvent.State.IGNORED, str(error))
+    except Unreadable as error:
+        logger.warning("event unreadable", extra={"event": claimed.id, "channel_id": claimed.channel_id})
+        return inbox.finish(claimed.id, claimed.lease_token, InboundEvent.State.FAILED, str(error))
+    except (Error, CannotOpen, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        # A poison event must not take its lane with it: it is tried again, then waits for a person.
+        logger.exception("event failed", extra={"event": claimed.id, "channel_id": claimed.channel_id})
+        inbox.postpone(claimed, type(error).__name__, seconds=NOT_YET_SECONDS * claimed.attempts)
+        return False
+    return True
+
+
+def _process(claimed: Any) -> tuple[str, str, bool]:
+    """Carry out what an event says. Returns its final state, the reason, and whether to forget its payload."""
+    entry = directory.entry(claimed.channel_id)
+    ignored: list[str] = []
+    wipe = False
+    events = entry.adapter.parse(claimed.payload)
+    for event in events:
+        reason = _carry_out(entry, event)
+        if reason is not None:
+            ignored.append(reason)
+        wipe = wipe or reason == _("excluded number")
+    execute("UPDATE channels_channel SET last_event_at = now() WHERE id = %(id)s AND (last_event_at IS NULL OR "
+            "last_event_at < now() - interval '30 seconds')", {"id": claimed.channel_id})  # fmt: skip
+    if len(ignored) == len(events):
+        return InboundEvent.State.IGNORED, "; ".join(ignored) or _("nothing in it"), wipe
+    return InboundEvent.State.PROCESSED, "", wipe
+
+
+def _carry_out(entry: Entry, event: Event) -> str | None:
+    """Do what one normalised event asks; a returned text says why it was ignored."""
+    match event:
+        case InboundMessage():
+            return _message(entry, event)
+        case Echo():
+            return _echo(entry, event)
+        case DeliveryReceipt():
+            if not outbox.receipt(entry.channel.pk, event):
+                raise NotYet(_("a receipt for a message that is not ours"))
+            return None
+        case SessionChange():
+            health = Channel.Health.OK if event.online else Channel.Health.TROUBLE
+            log.set_health(entry.channel.pk, health, event.reason)
+            return None
+        case Skipped():
+            return event.reason
+
+
+def _message(entry: Entry, event: InboundMessage) -> str | None:
+    channel = entry.channel
+    rule = directory.rule_for(channel.pk, event.sender.phone)
+    if rule == "excluded":
+        return _("excluded number")
+    if channel.own_number and event.sender.source_id == channel.own_number:
+        return _("our own number")
+    conversation = contacts.lock_conversation(channel, event.sender)
+    if event.edited and _edit(channel, conversation, event):
+        return None
+    contact = Contact.objects.get(pk=conversation.contact_id)
+    contacts.learn(contact, event.sender)
+    seq = conversation.last_seq + 1
+    reason = _why_not(channel, conversation, contact, event, rule)
+    turn_id = _turn(channel, conversation, contact, seq, reason)
+    _insert(channel, conversation, event, seq, turn_id)
+    _note_inbound(conversation, event.sent_at)
+    return None
+
+
+def _why_not(channel: Channel, conversation: Any, contact: Contact, event: InboundMessage, rule: str) -> str:
+    """The reason why this message gets no answer, or the empty word."""
+    if rule:
+        return str(Turn.Reason(rule))
+    if not channel.running:
+        return str(Turn.Reason.STOPPED)
+    if conversation.mode == Conversation.Mode.MANAGER:
+        return str(Turn.Reason.MANAGER)
+    if event.sent_at < timezone.now() - timedelta(hours=channel.answer_age_hours):
+        return str(Turn.Reason.OLD)
+    if contact.is_client is False and contact.verdict_final:
+        return str(Turn.Reason.NOT_CLIENT)
+    if not event.text.strip() and event.kind is Kind.TEXT:
+        return str(Turn.Reason.EMPTY)
+    if channel.rate_limit_count is not None and _messages_in_period(channel, conversation) >= channel.rate_limit_count:
+        turns.call_manager(conversation.id, str(Turn.Reason.RATE_LIMIT.label))
+        return str(Turn.Reason.RATE_LIMIT)
+    if _loops(conversation):
+        turns.call_manager(conversation.id, str(Turn.Reason.LOOP.label))
+        return str(Turn.Reason.LOOP)
+    return ""
+
+
+def _messages_in_period(channel: Channel, conversation: Any) -> int:
+    """How many messages of this customer got an answer within the channel's limit period."""
+    counted = row(
+        """
+        SELECT count(*) AS n FROM conversations_message m JOIN conversations_turn t ON t.id = m.turn_id
+        WHERE m.conversation_id = %(conversation)s AND m.direction = 'in' AND t.stage <> 'ignored'
+          AND m.created_at > now() - make_interval(secs => %(seconds)s)
+        """,
+        {"conversation": conversation.id, "seconds": channel.rate_limit_hours * 3600},
+    )
+    return int(counted.n) if counted else 0
+
+
+def _loops(conversation: Any) -> bool:
+    """Whether the bot has answered here so often within an hour that the other side must be a bot as well."""
+    started = conversation.window_started_at
+    fresh = started is not None and started > timezone.now() - timedelta(hours=1)
+    return fresh and conversation.window_turns >= settings.BOT_LOOP_TURNS
+
+
+def _turn(channel: Channel, conversation: Any, contact: Contact, seq: int, reason: str) -> int | None:
+    """The turn that message number `seq` belongs to; None while it has to wait for the next one."""
+    if reason:
+        return turns.ignore_message(conversation.id, seq, reason)
+    moderated = channel.moderation and contact.is_client is not True
+    stage = Turn.Stage.CLASSIFY if moderated else Turn.Stage.ANSWER
+    turn = turns.open_or_join(conversation.id, seq, stage, hold=channel.hold, max_hold=channel.max_hold)
+    return turn.id if turn is not None else None
+
+
+_INSERT = """
+INSERT INTO conversations_message
+    (conversation_id, channel_id, turn_id, seq, direction, author, kind, text, details, external_id, state, sent_at, epoch)
+VALUES (%(conversation)s, %(channel)s, %(turn)s, %(seq)s, 'in', 'customer', %(kind)s, %(text)s, %(details)s, %(external)s,
+    'received', %(sent_at)s, %(epoch)s)
+"""
+_text = Message._meta.get_field("text")
+_details = Message._meta.get_field("details")
+
+
+def _insert(channel: Channel, conversation: Any, event: InboundMessage, seq: int, turn_id: int | None) -> None:
+    details = message_details(event)
+    execute(
+        _INSERT,
+        {
+            "conversation": conversation.id,
+            "channel": channel.pk,
+            "turn": turn_id,
+            "seq": seq,
+            "kind": str(event.kind),
+            "text": _text.seal(event.text),
+            "details": _details.seal(details) if details else None,
+            "external": event.external_id,
+            "sent_at": min(event.sent_at, timezone.now() + CLOCK_TOLERANCE),
+            "epoch": conversation.epoch,
+        },
+    )
+
+
+def message_details(event: InboundMessage) -> dict[str, Any]:
+    """What a message carries beside its text, in the shape of `Message.details`."""
+    media = [
+        {"ref": m.ref, "mime": m.mime, "name": m.name, "size": m.size, "seconds": m.seconds}
+        for m in event.media[: settings.MAX_ATTACHMENTS]
+    ]
+    parts = {"media": media, "reply_to": event.reply_to, "action": event.action, **event.details}
+    return {name: value for name, value in parts.items() if value}
+
+
+def _note_inbound(conversation: Any, sent_at: datetime) -> None:
+    """Number the message in its conversation and void whatever was planned before it came."""
+    execute(
+        """
+        WITH contact AS (UPDATE conversations_contact SET last_message_at = now() WHERE id = %(contact)s)
+        UPDATE conversations_conversation
+        SET last_seq = last_seq + 1, cycle = cycle + 1, last_inbound_at = now(),
+            mode = CASE WHEN mode = 'closed' THEN 'bot' ELSE mode END
+        WHERE id = %(conversation)s
+        """,
+        {"conversation": conversation.id, "contact": conversation.contact_id},
+    )
+    transaction.on_commit(lambda: live.ring(f"conversation:{conversation.id}", what="message"))
+
+
+def _edit(channel: Channel, conversation: Any, event: InboundMessage) -> bool:
+    """Replace the text of the message that was edited; a turn that has not answered yet answers the new text."""
+    edited = Message.objects.filter(channel=channel, external_id=event.edited, conversation_id=conversation.id).first()
+    if edited is None:
+        return False
+    edited.text = event.text
+    edited.save(update_fields=["text"])
+    if edited.turn_id:
+        execute(
+            """
+            UPDATE conversations_turn SET version = version + 1
+            WHERE id = %(turn)s AND stage IN ('transcribe', 'classify', 'answer')
+            """,
+            {"turn": edited.turn_id},
+        )
+    transaction.on_commit(lambda: live.ring(f"conversation:{conversation.id}", what="edit"))
+    return True
+
+
+def _echo(entry: Entry, event: Echo) -> str | None:
+    """A copy of what left our side: our own message, or a person's, who thereby takes the conversation over."""
+    channel = entry.channel
+    if directory.rule_for(channel.pk, event.recipient.phone) == "excluded":
+        return _("excluded number")
+    if outbox.is_ours(channel.pk, event.external_id):
+        return _("echo of our own message")
+    conversation = contacts.lock_conversation(channel, event.recipient)
+    if outbox.adopt_echo(conversation.id, event):
+        return _("echo of our own message")
+    takeover.by_echo(channel, conversation, event)
+    return None

@@ -1,0 +1,43 @@
+"""The steps of the road that belong to conversations. Each takes one id and is safe to run twice."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from channels import inbox
+
+from . import moderation, outbox, takeover, turns
+from . import receive as receiving
+
+
+@shared_task(name="conversations.receive")
+def receive(event_id: int) -> None:
+    """Turn a raw event into a message of its conversation."""
+    receiving.receive(event_id)
+
+
+@shared_task(name="conversations.classify")
+def classify(turn_id: int) -> None:
+    """Decide whether the contact of a turn is a client."""
+    moderation.classify(turn_id)
+
+
+@shared_task(name="conversations.deliver")
+def deliver(conversation_id: int) -> None:
+    """Send what a conversation's outbox holds, in order."""
+    outbox.deliver(conversation_id)
+
+
+@shared_task(name="conversations.confirm")
+def confirm(message_id: int) -> None:
+    """Look an unconfirmed message up in the provider's history."""
+    outbox.confirm(message_id)
+
+
+@shared_task(name="conversations.sweep")
+def sweep() -> None:
+    """Bring back what the broker or a dead worker lost, and resume conversations whose pause is over."""
+    inbox.sweep()
+    turns.sweep()
+    outbox.sweep()
+    takeover.resume_due()

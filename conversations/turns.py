@@ -1,0 +1,271 @@
+"""The turn's life: opened or joined by a message, claimed by a step, moved on by its commit, ended with a reason.
+
+Locking order everywhere: conversation, then turn, then messages. The conversation's row lock is held in every
+transaction that opens, moves or ends a turn; steps work between two such transactions and hold nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+
+from foundation import leases, live, steps
+from foundation.db import execute, row, rows
+from foundation.leases import LEASE
+
+from .models import Turn
+
+logger = logging.getLogger(__name__)
+
+OPEN = "('transcribe', 'classify', 'answer', 'deliver')"
+#: Seconds before a step is tried again: doubled with each attempt.
+RETRY_SECONDS = 2.0
+
+_MARK = "jsonb_build_array(jsonb_build_object('what', {what}, 'at', clock_timestamp()))"
+
+
+def mark(what: str) -> str:
+    """SQL for one entry of the timeline, with the database's time. `what` is a constant of ours."""
+    return _MARK.format(what=f"'{what}'::text")
+
+
+_OPEN_OR_JOIN = f"""
+INSERT INTO conversations_turn AS t (conversation_id, trigger, stage, from_seq, upto_seq, due_at, timeline)
+VALUES (%(conversation)s, %(trigger)s, %(stage)s, %(seq)s, %(seq)s, now() + make_interval(secs => %(hold)s),
+        {mark("received")})
+ON CONFLICT (conversation_id) WHERE stage IN {OPEN} DO UPDATE
+SET version = t.version + 1, upto_seq = EXCLUDED.upto_seq,
+    due_at = greatest(t.due_at, least(EXCLUDED.due_at, t.opened_at + make_interval(secs => %(max_hold)s))),
+    timeline = t.timeline || {mark("joined")}
+WHERE t.stage <> 'deliver'
+RETURNING t.id, t.stage, t.version, greatest(0, extract(epoch FROM t.due_at - now()))::float AS wait
+"""  # noqa: S608
+
+
+def open_or_join(conversation_id: int, seq: int, stage: str, *, hold: float, max_hold: float, trigger: str = "inbound") -> Any:
+    """Take message number `seq` into the open turn, or open one at `stage`, and enqueue the step.
+
+    Returns the turn (`id`, `stage`, `version`, `wait` in seconds), or None while the open turn's reply is on its way: the
+    message then waits for the next turn. The caller holds the conversation's lock.
+    """
+    turn = row(
+        _OPEN_OR_JOIN,
+        {
+            "conversation": conversation_id, "trigger": trigger, "stage": stage, "seq": seq, "hold": hold, "max_hold": max_hold,
+        },
+    )  # fmt: skip
+    if turn is not None:
+        steps.start(turn.stage, turn.id, delay=turn.wait)
+    return turn
+
+
+def ignore_message(conversation_id: int, seq: int, reason: str) -> int:
+    """Record that message number `seq` is not answered, and why. Returns the id of the turn that says so."""
+    turn = row(
+        f"""
+        INSERT INTO conversations_turn (conversation_id, stage, reason, from_seq, upto_seq, finished_at, timeline)
+        VALUES (%(conversation)s, 'ignored', %(reason)s, %(seq)s, %(seq)s, now(), {mark("received")}) RETURNING id
+        """,  # noqa: S608
+        {"conversation": conversation_id, "seq": seq, "reason": reason},
+    )
+    return int(turn.id) if turn else 0
+
+
+_CLAIM = f"""
+UPDATE conversations_turn t
+SET lease_token = gen_random_uuid(), leased_until = now() + {LEASE}, attempts = attempts + 1, swept_at = NULL,
+    timeline = timeline || jsonb_build_array(jsonb_build_object('what', %(stage)s::text, 'at', clock_timestamp()))
+FROM conversations_conversation c
+WHERE t.id = %(turn)s AND t.stage = %(stage)s AND t.due_at <= now() + interval '20 milliseconds'
+  AND (t.leased_until IS NULL OR t.leased_until < now())
+  AND c.id = t.conversation_id AND c.mode = 'bot'
+RETURNING t.id, t.stage, t.lease_token, t.version, t.redone, t.attempts, t.from_seq, t.upto_seq, t.trigger,
+    t.conversation_id, c.epoch, c.contact_id, c.channel_id, c.identity_id
+"""  # noqa: S608
+
+
+def claim(turn_id: int, stage: str) -> Any | None:
+    """Win the turn for one attempt at `stage`, or None: somebody else has it, it moved on, or it is not due yet.
+
+    A turn that was attempted MAX_RETRIES times already is put to *needs attention* instead.
+    """
+    claimed = row(_CLAIM, {"turn": turn_id, "stage": stage})
+    if claimed is not None and claimed.attempts > settings.MAX_RETRIES + 1:
+        fail(claimed, Turn.Reason.ATTEMPTS)
+        return None
+    return claimed
+
+
+@contextmanager
+def working(claimed: Any) -> Iterator[None]:
+    """Do a step's work on a claimed turn: the lease is renewed meanwhile, an unforeseen failure gives the turn back."""
+    with leases.held(Turn, claimed.lease_token):
+        try:
+            yield
+        except Exception as error:
+            # The top of every step: whatever it was is logged, and tried again from the row.
+            logger.exception("step failed", extra={"turn": claimed.id, "stage": claimed.stage})
+            release(claimed, type(error).__name__)
+
+
+def lock(claimed: Any) -> Any | None:
+    """Lock the conversation of a claimed turn; None where a takeover has come between. For the committing transaction."""
+    conversation = row(
+        "SELECT id, mode, epoch, last_seq, window_started_at, window_turns FROM conversations_conversation "
+        "WHERE id = %(conversation)s FOR UPDATE",
+        {"conversation": claimed.conversation_id},
+    )
+    if conversation is None or conversation.mode != "bot" or conversation.epoch != claimed.epoch:
+        logger.info("result dropped after takeover", extra={"turn": claimed.id})
+        return None
+    return conversation
+
+
+def redo(claimed: Any) -> bool:
+    """Throw the result away where a message arrived meanwhile, and compute again, once. The caller holds the lock."""
+    again = row(
+        f"""
+        UPDATE conversations_turn
+        SET redone = true, attempts = 0, leased_until = NULL, lease_token = NULL, timeline = timeline || {mark("redone")}
+        WHERE id = %(turn)s AND lease_token = %(token)s AND version <> %(version)s AND NOT redone
+        RETURNING stage, greatest(0, extract(epoch FROM due_at - now()))::float AS wait
+        """,  # noqa: S608
+        {"turn": claimed.id, "token": claimed.lease_token, "version": claimed.version},
+    )
+    if again is not None:
+        steps.start(again.stage, claimed.id, delay=again.wait)
+    return again is not None
+
+
+def move_on(claimed: Any, stage: str) -> bool:
+    """End a claimed step by handing the turn to the next one. The caller holds the lock."""
+    moved = execute(
+        """
+        UPDATE conversations_turn SET stage = %(stage)s, attempts = 0, leased_until = NULL, lease_token = NULL
+        WHERE id = %(turn)s AND lease_token = %(token)s AND stage = %(was)s
+        """,
+        {"turn": claimed.id, "token": claimed.lease_token, "was": claimed.stage, "stage": stage},
+    )
+    if moved:
+        steps.start(stage, claimed.id)
+    return bool(moved)
+
+
+def end(turn_id: int, stage: str, reason: str = "", error: str = "", *, token: UUID | None = None) -> bool:
+    """End an open turn; with a token only while that claim still holds. The caller holds the conversation's lock."""
+    return bool(
+        execute(
+            f"""
+            UPDATE conversations_turn
+            SET stage = %(stage)s, reason = %(reason)s, error = %(error)s, leased_until = NULL, lease_token = NULL,
+                finished_at = now(),
+                timeline = timeline || jsonb_build_array(jsonb_build_object('what', %(stage)s::text, 'at', clock_timestamp()))
+            WHERE id = %(turn)s AND stage IN {OPEN} AND (%(token)s::uuid IS NULL OR lease_token = %(token)s)
+            """,  # noqa: S608
+            {"turn": turn_id, "stage": stage, "reason": reason, "error": error[:300], "token": token},
+        )
+    )
+
+
+def release(claimed: Any, error: str) -> None:
+    """Give a claimed turn back after a passing failure, to be tried again a little later, or fail it when spent."""
+    if claimed.attempts > settings.MAX_RETRIES:
+        fail(claimed, Turn.Reason.ATTEMPTS, error)
+        return
+    wait = RETRY_SECONDS * 2 ** (claimed.attempts - 1)
+    execute(
+        """
+        UPDATE conversations_turn
+        SET leased_until = NULL, lease_token = NULL, error = %(error)s, due_at = now() + make_interval(secs => %(wait)s)
+        WHERE id = %(turn)s AND lease_token = %(token)s
+        """,
+        {"turn": claimed.id, "token": claimed.lease_token, "error": error[:300], "wait": wait},
+    )
+    steps.start(claimed.stage, claimed.id, delay=wait)
+
+
+def fail(claimed: Any, reason: str, error: str = "") -> None:
+    """Put a claimed turn to *needs attention*, and its conversation on the managers' list."""
+    with transaction.atomic():
+        execute(
+            "SELECT 1 FROM conversations_conversation WHERE id = %(conversation)s FOR UPDATE",
+            {"conversation": claimed.conversation_id},
+        )
+        if end(claimed.id, Turn.Stage.FAILED, reason, error, token=claimed.lease_token):
+            call_manager(claimed.conversation_id, str(Turn.Reason(reason).label))
+            open_next(claimed.conversation_id)
+
+
+def call_manager(conversation_id: int, why: str) -> None:
+    """Put a conversation on the list of those that need a person."""
+    execute(
+        """
+        UPDATE conversations_conversation
+        SET needs_attention = true, attention_reason = %(why)s, attention_at = coalesce(attention_at, now())
+        WHERE id = %(conversation)s
+        """,
+        {"conversation": conversation_id, "why": why[:200]},
+    )
+    transaction.on_commit(lambda: live.ring(f"conversation:{conversation_id}", what="attention"))
+
+
+def open_next(conversation_id: int) -> None:
+    """Open a turn for messages that waited for the one before to end. The caller holds the conversation's lock."""
+    waiting = row(
+        """
+        SELECT min(m.seq) AS first, max(m.seq) AS last, max(c.channel_id) AS channel_id,
+            bool_or(c.mode = 'bot') AS bot_leads,
+            bool_or(ch.moderation AND k.is_client IS NOT TRUE) AS moderated
+        FROM conversations_message m
+        JOIN conversations_conversation c ON c.id = m.conversation_id
+        JOIN conversations_contact k ON k.id = c.contact_id
+        JOIN channels_channel ch ON ch.id = c.channel_id
+        WHERE m.conversation_id = %(conversation)s AND m.direction = 'in' AND m.turn_id IS NULL
+        """,
+        {"conversation": conversation_id},
+    )
+    if waiting is None or waiting.first is None or not waiting.bot_leads:
+        return
+    stage = Turn.Stage.CLASSIFY if waiting.moderated else Turn.Stage.ANSWER
+    turn = open_or_join(conversation_id, waiting.last, stage, hold=0, max_hold=0)
+    if turn is not None:
+        execute(
+            """
+            WITH joined AS (
+                UPDATE conversations_message SET turn_id = %(turn)s
+                WHERE conversation_id = %(conversation)s AND direction = 'in' AND turn_id IS NULL AND seq >= %(first)s)
+            UPDATE conversations_turn SET from_seq = least(from_seq, %(first)s) WHERE id = %(turn)s
+            """,
+            {"turn": turn.id, "conversation": conversation_id, "first": waiting.first},
+        )
+
+
+def sweep(limit: int = 500) -> int:
+    """Enqueue again what was lost on the way: due turns that nobody holds. Returns how many."""
+    lost = rows(
+        f"""
+        WITH k AS MATERIALIZED (
+            SELECT id FROM conversations_turn
+            WHERE stage IN {OPEN} AND stage <> 'deliver' AND due_at < now() - interval '2 seconds'
+              AND (leased_until IS NULL OR leased_until < now())
+              AND (swept_at IS NULL OR swept_at < now() - interval '30 seconds')
+            ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+        UPDATE conversations_turn t SET swept_at = now() FROM k WHERE t.id = k.id RETURNING t.id, t.stage
+        """,  # noqa: S608
+        {"limit": limit},
+    )
+    for turn in lost:
+        steps.start(turn.stage, turn.id)
+    return len(lost)
+
+
+def as_json(value: Any) -> str:
+    """A JSON document for a jsonb parameter."""
+    return json.dumps(value, ensure_ascii=False)
