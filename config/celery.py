@@ -1,0 +1,48 @@
+"""The Celery application of all workers, beat and Flower."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import redis.exceptions
+from celery import Celery
+from celery.signals import setup_logging, task_prerun
+from django.db import close_old_connections
+from kombu.transport import redis as kombu_redis
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+app = Celery("saudager")
+app.config_from_object("config.settings:CELERY")
+app.autodiscover_tasks()
+
+
+@setup_logging.connect
+def _keep_our_logging(**_: Any) -> None:
+    """Django's settings have configured logging already; connecting keeps Celery from replacing it."""
+
+
+@task_prerun.connect
+def _drop_broken_connections(**_: Any) -> None:
+    """Reuse the thread's connection unless it broke (a PostgreSQL restart), as a web request would."""
+    close_old_connections()
+
+
+def _guard_reconnect() -> None:
+    """Keep a worker alive through a Redis restart.
+
+    Celery 5.7.0 closes the lost connection; kombu's channel then restores unacknowledged messages through a
+    connection that is gone, and the AttributeError ends the worker. As a connection error, both callers handle it.
+    """
+    original: Any = kombu_redis.Channel._connparams
+
+    def _connparams(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.connection is None or self.connection.client is None:
+            raise redis.exceptions.ConnectionError("the channel outlived its connection")
+        return original(self, *args, **kwargs)
+
+    setattr(kombu_redis.Channel, "_connparams", _connparams)  # noqa: B010  a library's method, replaced on purpose
+
+
+_guard_reconnect()
