@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from django.utils.module_loading import import_string
 
 from .base import Adapter
+from .provider_calls import measured
 
 if TYPE_CHECKING:
     from .models import Channel
@@ -26,4 +27,4 @@ def adapter_class(kind: str) -> type[Adapter]:
 
 
 def adapter_for(channel: Channel) -> Adapter:
-    return adapter_class(channel.kind)(channel.access())
+    return measured(adapter_class(channel.kind)(channel.access()), channel.pk)

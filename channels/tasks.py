@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.conf import settings
 
-from . import checks, inbox, log, polling
+from . import checks, inbox, log, polling, provider_calls
 
 
 @shared_task(name="channels.poll_all")
@@ -37,3 +37,4 @@ def purge() -> None:
     """Forget old raw payloads and log entries."""
     inbox.purge(settings.RAW_EVENT_DAYS)
     log.purge()
+    provider_calls.purge(settings.RAW_EVENT_DAYS)

@@ -51,6 +51,7 @@ class Contact(models.Model):
             models.Index(fields=["is_client", "-last_message_at"], name="contact_by_client"),
             models.Index(F("last_message_at").desc(nulls_last=True), name="contact_recent"),
             GinIndex(fields=["name_hashes"], name="contact_names"),
+            models.Index(fields=["-classified_at"], name="contact_classified"),
         ]
 
     def __str__(self) -> str:

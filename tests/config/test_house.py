@@ -66,6 +66,10 @@ def test_workers_of_the_procfile_serve_every_queue_once() -> None:
     assert sorted(served) == sorted(QUEUES)
 
 
+def test_workers_keep_their_database_connections() -> None:
+    assert current_app.conf.get("CELERY_DB_REUSE_MAX") == 10**9
+
+
 def test_almaty_is_five_hours_ahead() -> None:
     from datetime import datetime
     from zoneinfo import ZoneInfo

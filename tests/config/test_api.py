@@ -1,0 +1,293 @@
+"""The API's doors: who comes in, how errors look, what the schema says."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+import time_machine
+from django.core.management import call_command
+from django.db import OperationalError
+from django.test import Client
+from django.urls import URLPattern, URLResolver
+from django.utils import timezone
+from rest_framework.test import APIClient
+from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
+
+from config import api
+from config.stats import StatsView
+from tests.config.api_world import PASSWORD, World, client_of, make_user
+from tests.conftest import Broker
+
+pytestmark = pytest.mark.django_db
+
+ROOT = Path(__file__).resolve().parents[2]
+OPEN_TO_ALL = {"token", "token-refresh"}
+
+
+@pytest.fixture(autouse=True)
+def _unlimited(settings: Any) -> None:
+    settings.RATE_LIMIT_PER_MINUTE = 10**6
+
+
+@pytest.fixture
+def world(broker: Broker) -> World:
+    return World()
+
+
+def patterns(found: list[Any]) -> Iterator[URLPattern]:
+    for pattern in found:
+        if isinstance(pattern, URLResolver):
+            yield from patterns(pattern.url_patterns)
+        else:
+            yield pattern
+
+
+#: Every address: name → (method, path for own rows, path for another owner's rows or None where nothing is named).
+CASES: dict[str, tuple[str, str, str | None]] = {
+    "schema": ("get", "schema/", None),
+    "stats": ("get", "stats/", None),
+    "channels": ("get", "channels/", None),
+    "contacts": ("get", "contacts/", None),
+    "contact": ("get", "contacts/77010000001/", "contacts/77010000002/"),
+    "classify": ("post", "contacts/77010000001/classify/", "contacts/77010000002/classify/"),
+    "messages": ("get", "messages/{mine}/", "messages/{theirs}/"),
+    "message-log": ("get", "logs/messages/", None),
+    "send-message": ("post", "test/send-message/", "test/send-message/"),
+}
+BODIES = {
+    True: {"channel": "mine", "phone": "77010000001", "text": "Hello"},
+    False: {"channel": "theirs", "phone": "77010000002", "text": "Hello"},
+}
+
+
+@pytest.fixture
+def ask(world: World) -> Any:
+    mine = world.conversation(world.mine, "77010000001", "Anna").contact_id
+    theirs = world.conversation(world.theirs, "77010000002", "Boris").contact_id
+
+    def asked(client: APIClient, name: str, *, own: bool = True) -> Any:
+        method, path, foreign = CASES[name]
+        path = (path if own else str(foreign)).format(mine=mine, theirs=theirs)
+        body = BODIES[own] if name == "send-message" else {}
+        return getattr(client, method)(f"/api/v1/{path}", body, format="json" if method == "post" else None)
+
+    return asked
+
+
+def test_every_address_is_in_the_matrix() -> None:
+    names = {pattern.name for pattern in patterns(api.urlpatterns) if pattern.name}
+    assert names - OPEN_TO_ALL - {"docs"} == set(CASES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nobody_comes_in_without_a_token(name: str, ask: Any) -> None:
+    answer = ask(client_of(None), name)
+    assert answer.status_code == 401 and answer["WWW-Authenticate"].startswith("Bearer")
+    assert b"not_authenticated" in answer.content
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_only_staff_comes_in(name: str, ask: Any) -> None:
+    customer = make_user("customer", staff=False)
+    assert ask(client_of(customer), name).status_code == 403
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_managers_see_what_is_theirs(name: str, ask: Any, world: World) -> None:
+    assert ask(client_of(world.manager), name).status_code in (200, 202)
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case[2]])
+def test_what_belongs_to_others_does_not_exist(name: str, ask: Any, world: World) -> None:
+    answer = ask(client_of(world.manager), name, own=False)
+    assert answer.status_code == 404 and answer.json()["error"]["code"] == "not_found"
+    assert ask(client_of(world.other), name, own=False).status_code in (200, 202)
+    assert ask(client_of(world.root), name, own=False).status_code in (200, 202)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_guests_read_and_do_not_write(name: str, ask: Any, world: World) -> None:
+    world.mine.owner = world.guest
+    world.mine.save()
+    expected = 403 if CASES[name][0] == "post" else 200
+    assert ask(client_of(world.guest), name).status_code == expected
+
+
+@pytest.mark.parametrize("name", ["contacts", "contact", "messages", "channels", "classify", "send-message"])
+def test_staff_without_rights_sees_no_rows(name: str, ask: Any) -> None:
+    assert ask(client_of(make_user("newcomer")), name).status_code == 403
+
+
+# ── Tokens ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def login(username: str = "manager", password: str = PASSWORD, **extra: Any) -> Any:
+    return APIClient().post("/api/v1/token/", {"username": username, "password": password}, format="json", **extra)
+
+
+def stats_with(token: str) -> Any:
+    return APIClient().get("/api/v1/stats/", HTTP_AUTHORIZATION=f"Bearer {token}")
+
+
+def test_a_login_gives_tokens_that_work(world: World) -> None:
+    tokens = login().json()
+    assert stats_with(tokens["access"]).status_code == 200
+    fresh = APIClient().post("/api/v1/token/refresh/", {"refresh": tokens["refresh"]}, format="json").json()
+    assert stats_with(fresh["access"]).status_code == 200
+    world.manager.refresh_from_db()
+    assert world.manager.last_login is not None
+
+
+@pytest.mark.parametrize(("username", "password"), [("manager", "wrong"), ("nobody", PASSWORD), ("customer", PASSWORD)])
+def test_wrong_logins_all_look_the_same(world: World, username: str, password: str) -> None:
+    make_user("customer", staff=False)
+    answer = login(username, password)
+    assert answer.status_code == 401 and answer.json()["error"]["code"] == "authentication_failed"
+    assert "token" not in str(answer.json()).lower()
+
+
+def test_a_login_needs_both_fields(world: World) -> None:
+    error = APIClient().post("/api/v1/token/", {"username": "manager"}, format="json").json()["error"]
+    assert error["code"] == "invalid" and list(error["fields"]) == ["password"]
+
+
+def test_guessing_passwords_locks_the_user_for_this_address(world: World, settings: Any) -> None:
+    for _ in range(settings.AXES_FAILURE_LIMIT):
+        login(password="wrong", HTTP_X_FORWARDED_FOR="203.0.113.7")
+    locked = login()
+    assert locked.status_code == 429 and locked.json()["error"]["code"] == "locked_out"
+    assert int(locked["Retry-After"]) > 60
+    assert login("other").status_code == 200, "others are not locked out"
+    assert login(REMOTE_ADDR="198.51.100.9").status_code == 200, "nor is the victim from another address"
+
+
+def test_a_token_ends(world: World, settings: Any) -> None:
+    with time_machine.travel(timezone.now() - timedelta(minutes=settings.JWT_EXPIRE_MINUTES + 1), tick=False):
+        old = str(AccessToken.for_user(world.manager))
+    assert stats_with(old).json()["error"]["code"] == "token_not_valid"
+
+
+def forged(claims: dict[str, Any], key: str, algorithm: str) -> str:
+    return jwt.encode(claims, key, algorithm=algorithm)
+
+
+def test_forged_tokens_are_refused(world: World, settings: Any) -> None:
+    good = AccessToken.for_user(world.manager)
+    claims = dict(good.payload)
+    root = claims | {"user_id": str(world.root.pk)}
+    key = settings.JWT_SECRET_KEY
+    head, body, signature = str(good).split(".")
+    for token in (
+        forged(claims, "", "none"),
+        forged(claims, "x" * 32, "HS256"),
+        forged(claims, settings.SECRET_KEY, "HS256"),
+        forged(claims, key, "HS384"),
+        forged({name: value for name, value in claims.items() if name != "exp"}, key, "HS256"),
+        forged({name: value for name, value in claims.items() if name != "hash_password"}, key, "HS256"),
+        forged(claims | {"user_id": "0"}, key, "HS256"),
+        ".".join([head, forged(root, key + "x", "HS256").split(".")[1], signature]),
+        f"{head}.{body}.",
+        str(RefreshToken.for_user(world.manager)),
+        "not.a.token",
+        "",
+    ):
+        assert stats_with(token).status_code == 401
+    assert stats_with(forged(claims, key, "HS256")).status_code == 200, "the key of the test is the right one"
+
+
+@pytest.mark.parametrize("change", ["deactivated", "password", "demoted", "deleted"])
+def test_tokens_die_with_their_user(world: World, change: str) -> None:
+    tokens = login().json()
+    user = world.manager
+    if change == "deleted":
+        world.mine.delete()
+        user.delete()
+    else:
+        user.is_active = change != "deactivated"
+        user.is_staff = change != "demoted"
+        if change == "password":
+            user.set_password("another-long-password")
+        user.save()
+    assert stats_with(tokens["access"]).status_code in (401, 403)
+    refreshed = APIClient().post("/api/v1/token/refresh/", {"refresh": tokens["refresh"]}, format="json")
+    assert refreshed.status_code == 401 and "error" in refreshed.json()
+
+
+def test_an_access_token_refreshes_nothing(world: World) -> None:
+    access = str(AccessToken.for_user(world.manager))
+    assert APIClient().post("/api/v1/token/refresh/", {"refresh": access}, format="json").status_code == 401
+
+
+def test_a_session_needs_the_csrf_token_to_write(world: World) -> None:
+    world.conversation(world.mine, "77010000001")
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(world.manager, backend="django.contrib.auth.backends.ModelBackend")
+    assert browser.get("/api/v1/contacts/").status_code == 200
+    answer = browser.post("/api/v1/contacts/77010000001/classify/")
+    assert answer.status_code == 403
+
+
+# ── Errors ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_unknown_addresses_answer_in_json() -> None:
+    for path in ("nothing/", "contacts/1/2/3/", ""):
+        answer = APIClient().get(f"/api/v1/{path}")
+        assert answer.status_code == 404 and answer.json()["error"]["code"] == "not_found"
+
+
+def test_the_shape_of_errors(world: World) -> None:
+    client = client_of(world.manager)
+    assert client_of(world.root).post("/api/v1/stats/").json()["error"]["code"] == "method_not_allowed"
+    broken = client.generic("POST", "/api/v1/test/send-message/", "{", content_type="application/json")
+    assert broken.status_code == 400 and broken.json()["error"]["code"] == "invalid"
+    foreign = client.generic("POST", "/api/v1/test/send-message/", "<a/>", content_type="application/xml")
+    assert foreign.status_code == 415 and foreign.json()["error"]["code"] == "unsupported_media_type"
+    deep = client.generic("POST", "/api/v1/test/send-message/", "[" * 100_000, content_type="application/json")
+    assert deep.status_code == 400
+    listed = client.post("/api/v1/test/send-message/", [1, 2], format="json")
+    assert listed.status_code == 400 and set(listed.json()["error"]) == {"code", "message", "fields"}
+
+
+def test_our_own_faults_say_nothing_of_what_happened(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = client_of(world.manager)
+    client.raise_request_exception = False
+    for fault, status, code in ((ValueError("private words"), 500, "internal"), (OperationalError("host"), 503, "unavailable")):
+
+        def fail(*_args: Any, fault: Exception = fault) -> None:
+            raise fault
+
+        monkeypatch.setattr(StatsView, "get", fail)
+        answer = client.get("/api/v1/stats/")
+        assert answer.status_code == status and answer.json()["error"]["code"] == code
+        assert "private" not in answer.content.decode() and "host" not in answer.content.decode()
+
+
+# ── Schema ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_schema_has_no_warnings(tmp_path: Path) -> None:
+    file = tmp_path / "schema.json"
+    call_command("spectacular", "--validate", "--fail-on-warn", "--format", "openapi-json", "--file", str(file))
+    schema = json.loads(file.read_text())
+    assert {path.removeprefix("/api/v1/") for path in schema["paths"]} >= {"stats/", "contacts/{phone}/classify/", "token/"}
+    for component in schema["components"]["schemas"].values():
+        assert not {"credentials", "webhook_secret", "api_key", "password_hash"} & set(component.get("properties", {}))
+
+
+def test_the_schema_is_served_to_staff(world: World) -> None:
+    assert b"openapi" in client_of(world.manager).get("/api/v1/schema/").content
+
+
+def test_fields_are_always_named() -> None:
+    every = re.compile(r"fields\s*=\s*[\"']__all__|exclude\s*=")
+    for package in ("config", "sales", "conversations", "knowledge", "channels", "llm"):
+        for file in (ROOT / package).rglob("api*.py"):
+            assert not every.search(file.read_text(encoding="utf-8")), file
