@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
 from foundation.errors import Forged, Unreadable
+from foundation.threads import in_thread
 
 from . import directory, inbox
 from .base import Webhook
@@ -34,7 +34,7 @@ async def webhook(request: HttpRequest, kind: str, slug: str, secret: str) -> Ht
         return _refuse(413, _("The body is larger than %(mb)d MB.") % {"mb": settings.MAX_WEBHOOK_BYTES // 2**20})
     headers = {name.lower(): value for name, value in request.headers.items()}
     received = Webhook(secret=secret, headers=headers, body=body)
-    return await sync_to_async(accept, thread_sensitive=False)(kind, slug, received)
+    return await in_thread(None, accept, kind, slug, received)
 
 
 def accept(kind: str, slug: str, received: Webhook) -> HttpResponse:

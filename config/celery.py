@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
 import redis.exceptions
 from celery import Celery
-from celery.signals import setup_logging, task_prerun
+from celery.signals import setup_logging, task_prerun, worker_init
 from django.db import close_old_connections
+from kombu.exceptions import OperationalError
 from kombu.transport import redis as kombu_redis
+
+logger = logging.getLogger(__name__)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -27,6 +31,20 @@ def _keep_our_logging(**_: Any) -> None:
 def _drop_broken_connections(**_: Any) -> None:
     """Reuse the thread's connection unless it broke (a PostgreSQL restart), as a web request would."""
     close_old_connections()
+
+
+@worker_init.connect
+def _declare_queues(**_: Any) -> None:
+    """On RabbitMQ every worker binds all queues to the delayed delivery, so all must exist before the first one starts."""
+    if not str(app.conf.broker_url).startswith(("amqp", "pyamqp")):
+        return
+    try:
+        with app.connection_for_write() as broker:
+            broker.ensure_connection(max_retries=3, timeout=10)
+            for queue in app.amqp.queues.values():
+                queue(broker.default_channel).declare()
+    except OperationalError as error:
+        logger.warning("queues not declared yet", extra={"error": type(error).__name__})
 
 
 def _guard_reconnect() -> None:

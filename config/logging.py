@@ -30,7 +30,7 @@ def masked(text: str) -> str:
 
 
 def _line(record: dict[str, Any]) -> str:
-    """One JSON object a line; Loguru formats it once more, hence the doubled braces."""
+    """Loguru's template for one record: a JSON object a line, made here."""
     fields: dict[str, Any] = {
         "time": record["time"].isoformat(timespec="milliseconds"),
         "level": record["level"].name,
@@ -40,15 +40,18 @@ def _line(record: dict[str, Any]) -> str:
     fields.update({k: masked(v) if isinstance(v, str) else v for k, v in record["extra"].get("fields", {}).items()})
     if record["extra"].get("trace"):
         fields["trace"] = record["extra"]["trace"]
-    text = json.dumps(fields, ensure_ascii=False, default=str)
-    return text.replace("{", "{{").replace("}", "}}").replace("<", r"\<") + "\n"
+    record["extra"]["line"] = json.dumps(fields, ensure_ascii=False, default=str)
+    return "{extra[line]}\n"
 
 
 class ToLoguru(logging.Handler):
     """Hands the standard library's records over, with their `extra` fields and, for exceptions, where they arose."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        fields = {k: v for k, v in vars(record).items() if k not in _STANDARD and not k.startswith("_")}
+        # Plain values only: an object's repr, such as a request's, may carry what must not be logged.
+        fields = {
+            k: v for k, v in vars(record).items() if k not in _STANDARD and isinstance(v, str | int | float | bool | None)
+        }
         try:
             level: str | int = loguru_logger.level(record.levelname).name
         except ValueError:
@@ -79,10 +82,14 @@ def configure(options: dict[str, Any]) -> None:
         )  # fmt: skip
     logging.root.handlers = [ToLoguru()]
     logging.root.setLevel(options["level"])
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "celery", "celery.task"):
+    for name in ("uvicorn", "uvicorn.error", "celery", "celery.task"):
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = True
-    for name in ("httpx2", "httpcore2", "urllib3", "google_genai", "openai", "anthropic", "kombu", "amqp", "pdfminer"):
+    noisy = (
+        "axes", "celery.beat", "httpx2", "httpcore2", "urllib3", "google_genai", "openai", "anthropic", "kombu", "amqp",
+        "pdfminer",
+    )  # fmt: skip
+    for name in noisy:
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("celery.app.trace", "celery.worker.strategy", "foundation.http"):
         logging.getLogger(name).setLevel(logging.WARNING)

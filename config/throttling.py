@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from functools import cache
 from typing import Any
@@ -12,28 +11,13 @@ from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
+from foundation.addresses import client_address, network
 from foundation.crypto import blind_index
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "throttle:"
 WINDOW_MS = 60_000
-
-
-def client_address(request: Any) -> str:
-    """The address a request came from: as many hops from the right as there are proxies of ours (`PROXIES`).
-
-    What stands further left in X-Forwarded-For was written by the client, and may be anything.
-    """
-    direct = str(request.META.get("REMOTE_ADDR") or "")
-    hops = [hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
-    if not settings.PROXIES or not hops:
-        return direct
-    hop = hops[-min(settings.PROXIES, len(hops))]
-    try:
-        return str(ipaddress.ip_address(hop))
-    except ValueError:
-        return direct
 
 
 @cache
@@ -51,7 +35,7 @@ class PerAddress(BaseThrottle):
         self._wait: float | None = None
 
     def allow_request(self, request: Request, view: Any) -> bool:
-        key = PREFIX + blind_index(_network(client_address(request)), "address")
+        key = PREFIX + blind_index(network(client_address(request)), "address")
         try:
             with _client(settings.REDIS_URL).pipeline(transaction=True) as pipeline:
                 pipeline.set(key, 0, px=WINDOW_MS, nx=True)
@@ -67,15 +51,3 @@ class PerAddress(BaseThrottle):
     def wait(self) -> float | None:
         """Seconds until the minute is over, for Retry-After."""
         return self._wait
-
-
-def _network(address: str) -> str:
-    """Whom an address stands for: one host in IPv4, one /64 network in IPv6, where a host has countless addresses."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address):
-        mapped = parsed.ipv4_mapped
-        return str(mapped) if mapped else str(ipaddress.IPv6Network((parsed, 64), strict=False))
-    return str(parsed)

@@ -83,7 +83,7 @@ UPDATE conversations_turn t
 SET lease_token = gen_random_uuid(), leased_until = now() + {LEASE}, attempts = attempts + 1, swept_at = NULL,
     timeline = timeline || jsonb_build_array(jsonb_build_object('what', %(stage)s::text, 'at', clock_timestamp()))
 FROM conversations_conversation c
-WHERE t.id = %(turn)s AND t.stage = %(stage)s AND t.due_at <= now() + interval '20 milliseconds'
+WHERE t.id = %(turn)s AND t.stage = %(stage)s::text AND t.due_at <= now() + interval '20 milliseconds'
   AND (t.leased_until IS NULL OR t.leased_until < now())
   AND c.id = t.conversation_id AND c.mode = 'bot'
 RETURNING t.id, t.stage, t.lease_token, t.version, t.redone, t.attempts, t.from_seq, t.upto_seq, t.trigger,
@@ -164,7 +164,7 @@ def end(turn_id: int, stage: str, reason: str = "", error: str = "", *, token: U
         execute(
             f"""
             UPDATE conversations_turn
-            SET stage = %(stage)s, reason = %(reason)s, error = %(error)s, leased_until = NULL, lease_token = NULL,
+            SET stage = %(stage)s::text, reason = %(reason)s, error = %(error)s, leased_until = NULL, lease_token = NULL,
                 finished_at = now(),
                 timeline = timeline || jsonb_build_array(jsonb_build_object('what', %(stage)s::text, 'at', clock_timestamp()))
             WHERE id = %(turn)s AND stage IN {OPEN} AND (%(token)s::uuid IS NULL OR lease_token = %(token)s)

@@ -41,7 +41,8 @@ def moment(at: datetime | None) -> SafeString | str:
     """The age of a moment, with the moment itself for whoever points at it."""
     if at is None:
         return "—"
-    return format_html('<time class="sd-nowrap" title="{}">{}</time>', timezone.localtime(at).strftime("%d.%m.%Y %H:%M:%S"), ago(at))
+    exact = timezone.localtime(at).strftime("%d.%m.%Y %H:%M:%S")
+    return format_html('<time class="sd-nowrap" title="{}">{}</time>', exact, ago(at))
 
 
 def two_lines(first: object, second: object) -> SafeString:

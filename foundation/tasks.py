@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
-from functools import partial
 
 from celery import current_app
 from django.conf import settings
@@ -27,11 +27,16 @@ def kick(task: str, row_id: int, *, delay: float = 0) -> None:
     `delay` is in seconds and short (at most 60): longer waits are columns that a sweeper reads. Never raises for a
     broker that is away, and never makes a web request wait for it: the sweeper finds the row.
     """
-    send = _hand_over if settings.KICK_IN_BACKGROUND else _publish
-    transaction.on_commit(partial(send, task, row_id, delay), robust=True)
+    def send() -> None:
+        (_hand_over if settings.KICK_IN_BACKGROUND else _publish)(task, row_id, delay)
+
+    transaction.on_commit(send, robust=True)
 
 
 def _publish(task: str, row_id: int, delay: float) -> None:
+    if delay and settings.BROKER_URL.startswith(("amqp", "pyamqp")):
+        # RabbitMQ's delayed delivery counts whole seconds; earlier than asked, the row would not be due.
+        delay = math.ceil(delay)
     try:
         current_app.send_task(task, args=(row_id,), countdown=delay or None)
     except (OperationalError, OSError) as error:

@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from channels import directory
 from channels.adapters.widget import WidgetAdapter
 from channels.models import InboundEvent
 from conversations import outbox, takeover, turns
@@ -288,6 +289,7 @@ def test_a_long_reply_leaves_in_order_and_waits_behind_a_postponed_part(
         return original(self, message)
 
     monkeypatch.setattr(WidgetAdapter, "send", send)
+    directory.forget()
     broker.run()
     assert len(seen) == 1
     age(60)
