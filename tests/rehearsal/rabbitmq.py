@@ -1,0 +1,66 @@
+"""A RabbitMQ server of our own on free ports, where Debian's package is installed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from .stack import free_port, wait_for
+
+BINARY = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+START_SECONDS = 60.0
+
+
+def missing() -> str:
+    """Why no server can be started here, or the empty word."""
+    if not BINARY.exists():
+        return "RabbitMQ is not installed (apt-get install rabbitmq-server)"
+    return "" if shutil.which("erl") else "Erlang is not on the path"
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[str]:
+    """The server's AMQP URL; everything it writes is in `folder`. Raises TimeoutError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port, epmd = free_port(), free_port()
+    config = folder / "rabbitmq.conf"
+    config.write_text(f"listeners.tcp.default = 127.0.0.1:{port}\nloopback_users.guest = true\nlog.console.level = warning\n")
+    env = {
+        **os.environ, "HOME": str(folder), "RABBITMQ_NODENAME": f"saudager{secrets.token_hex(4)}@localhost",
+        "RABBITMQ_NODE_PORT": str(port), "RABBITMQ_DIST_PORT": str(free_port()), "RABBITMQ_CONFIG_FILE": str(config),
+        "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"), "RABBITMQ_LOG_BASE": str(folder / "log"), "RABBITMQ_LOGS": "-",
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"), "RABBITMQ_PID_FILE": str(folder / "pid"),
+        "ERL_EPMD_PORT": str(epmd), "ERL_EPMD_ADDRESS": "127.0.0.1", "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1",
+    }  # fmt: skip
+    with (folder / "server.log").open("ab") as log:
+        server = subprocess.Popen([BINARY], env=env, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        wait_for("RabbitMQ", lambda: _greets(port), START_SECONDS, step=0.2)
+        yield f"amqp://guest:guest@127.0.0.1:{port}//"
+    finally:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(15)
+        _stop_port_mapper(epmd)
+
+
+def _greets(port: int) -> bool:
+    with socket.create_connection(("127.0.0.1", port), 1) as connection:
+        connection.sendall(b"AMQP\x00\x00\x09\x01")
+        return bool(connection.recv(8))
+
+
+def _stop_port_mapper(port: int) -> None:
+    """Erlang leaves its port mapper running in a session of its own."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as connection:
+        connection.sendall(b"\x00\x01k")
+        connection.recv(8)
