@@ -7,9 +7,12 @@ import logging
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger as loguru_logger
+
+if TYPE_CHECKING:
+    from loguru import Record
 
 #: What looks like a phone, a token or an address is masked, whoever logged it.
 _SECRETS = (
@@ -29,7 +32,7 @@ def masked(text: str) -> str:
     return text
 
 
-def _line(record: dict[str, Any]) -> str:
+def _line(record: Record) -> str:
     """Loguru's template for one record: a JSON object a line, made here."""
     fields: dict[str, Any] = {
         "time": record["time"].isoformat(timespec="milliseconds"),

@@ -28,7 +28,7 @@ from channels.owners import visible, visible_channels
 from foundation.crypto import blind_index, name_hashes
 from foundation.phones import canonical
 
-from . import contacts, moderation
+from . import contacts, verdicts
 from .models import Contact, Conversation, Message
 from .replies import reply
 
@@ -198,7 +198,7 @@ class Classify(GenericAPIView[Contact]):
     )
     def post(self, request: Request, phone: str) -> Response:
         contact = find_contact(request.user, phone)
-        started = moderation.reclassify(contact.pk)
+        started = verdicts.reclassify(contact.pk)
         message = _("The moderator is asked now.") if started else _("The moderator is asked when the contact writes again.")
         return Response({"contact": contact.pk, "turns_started": started, "message": message}, status=status.HTTP_202_ACCEPTED)
 

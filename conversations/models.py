@@ -1,6 +1,7 @@
 """Contacts and their identities, conversations, messages and turns.
 
-Nobody assigns `mode`, `stage` or `state` outside the modules named after them: `takeover`, `turns`, `outbox`.
+Nobody assigns `mode`, `stage` or `state` outside the modules whose subject they are: `takeover`, `turns`, `outbox`,
+`evidence` (what providers say later) and `attention` (what managers decide).
 """
 
 from __future__ import annotations

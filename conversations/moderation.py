@@ -136,18 +136,6 @@ def _note(claimed: Any, completion: Any) -> None:
     )
 
 
-def reclassify(contact_id: int) -> int:
-    """Judge a contact anew now: a manager's verdict is cleared, silent conversations get a turn. Returns how many turns."""
-    started = 0
-    with transaction.atomic():
-        Contact.objects.filter(pk=contact_id).update(
-            is_client=None, verdict_final=False, verdict_by=None, confidence=None, classified_at=None
-        )
-        for conversation in Contact.objects.get(pk=contact_id).conversations.select_for_update():
-            started += answer_silenced(conversation.pk)
-    return started
-
-
 def answer_silenced(conversation_id: int) -> int:
     """Let messages that were met with silence by the gate be looked at again. The caller holds the lock."""
     freed = execute(

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from channels import directory, log
-from channels.base import DeliveryReceipt, Echo, OutboundMessage, SendResult
+from channels.base import OutboundMessage, SendResult
 from channels.models import Channel
 from foundation import leases, live, steps
 from foundation.db import execute, row, rows
@@ -123,7 +123,7 @@ def _send(claimed: Any) -> bool:
 def _mark_sent(claimed: Any, result: SendResult) -> None:
     """Record the provider's acceptance; a late one also settles a message that was given up as unconfirmed."""
     with transaction.atomic():
-        _lock(claimed.conversation_id)
+        lock(claimed.conversation_id)
         moved = execute(
             """
             UPDATE conversations_message
@@ -134,15 +134,16 @@ def _mark_sent(claimed: Any, result: SendResult) -> None:
             {"id": claimed.id, "token": claimed.lease_token, "external": result.external_id or None},
         )
         if moved:
-            _settle_turn(claimed)
+            settle_turn(claimed)
     live.ring(f"conversation:{claimed.conversation_id}", what="message")
 
 
-def _lock(conversation_id: int) -> None:
+def lock(conversation_id: int) -> None:
+    """Lock a conversation's row until the transaction ends."""
     execute("SELECT 1 FROM conversations_conversation WHERE id = %(id)s FOR UPDATE", {"id": conversation_id})
 
 
-def _settle_turn(message: Any) -> None:
+def settle_turn(message: Any) -> None:
     """End the turn whose last message has left, or failed, and let waiting messages open the next one.
 
     The caller holds the conversation's lock.
@@ -218,7 +219,7 @@ def _fail(claimed: Any, error: str) -> None:
 
 def _conclude(claimed: Any, state: str, error: str) -> None:
     with transaction.atomic():
-        _lock(claimed.conversation_id)
+        lock(claimed.conversation_id)
         moved = execute(
             """
             UPDATE conversations_message
@@ -233,7 +234,7 @@ def _conclude(claimed: Any, state: str, error: str) -> None:
         )  # fmt: skip
         if moved:
             turns.call_manager(claimed.conversation_id, error or str(Message.State(state).label))
-            _settle_turn(claimed)
+            settle_turn(claimed)
     logger.warning("send did not succeed", extra={"message_id": claimed.id, "state": str(state)})
     live.ring(f"conversation:{claimed.conversation_id}", what="message")
 
@@ -255,106 +256,6 @@ def _mark_read(entry: Any, claimed: Any, to: str) -> None:
         logger.info("not marked read", extra={"message_id": claimed.id, "code": error.code})
 
 
-# ── What providers say later ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-def receipt(channel_id: int, event: DeliveryReceipt) -> bool:
-    """Move a message forward by the provider's receipt, never back. False where no message has this id (yet)."""
-    message = row(
-        "SELECT id, conversation_id, turn_id, state FROM conversations_message "
-        "WHERE channel_id = %(channel)s AND external_id = %(external)s",
-        {"channel": channel_id, "external": event.external_id},
-    )
-    if message is None:
-        return False
-    rank = Message.RECEIPT_RANK
-    target = str(event.status)
-    if target == Message.State.FAILED:
-        allowed = ["sent", "unconfirmed"]
-    else:
-        allowed = [str(s) for s in rank if rank[s] < rank[Message.State(target)]] + ["unconfirmed", "failed"]
-    moved = execute(
-        """
-        UPDATE conversations_message SET state = %(state)s, state_changed_at = now(), error = %(error)s
-        WHERE id = %(id)s AND direction = 'out' AND state = ANY(%(allowed)s)
-        """,
-        {"id": message.id, "state": target, "allowed": allowed, "error": event.reason[:300]},
-    )
-    if moved and target == Message.State.FAILED:
-        turns.call_manager(message.conversation_id, str(Turn.Reason.UNDELIVERED.label))
-    if moved:
-        if message.state in (Message.State.UNCONFIRMED, Message.State.FAILED):
-            _lock(message.conversation_id)
-            _settle_turn(message)
-        transaction.on_commit(lambda: live.ring(f"conversation:{message.conversation_id}", what="state"))
-    return True
-
-
-def is_ours(channel_id: int, external_id: str) -> bool:
-    """Whether a message of the channel has this provider id already."""
-    return Message.objects.filter(channel_id=channel_id, external_id=external_id).exists()
-
-
-def adopt_echo(conversation_id: int, event: Echo) -> bool:
-    """Recognise the copy of a message whose acceptance we do not know yet: same conversation, same text, on its way.
-
-    The caller holds the conversation's lock.
-    """
-    doubtful = Message.objects.filter(
-        conversation_id=conversation_id,
-        direction=Message.Direction.OUT,
-        state__in=(Message.State.SENDING, Message.State.UNCONFIRMED),
-    ).order_by("seq")
-    for message in doubtful:
-        if _same_text(message.text, event.text):
-            _found(message.pk, event.external_id)
-            return True
-    return False
-
-
-def _same_text(one: str, other: str) -> bool:
-    return " ".join(one.split()) == " ".join(other.split())
-
-
-def _found(message_id: int, external_id: str) -> None:
-    """Evidence that a doubtful message left. The caller holds the conversation's lock."""
-    message = row(
-        """
-        UPDATE conversations_message
-        SET state = CASE WHEN state = 'unconfirmed' THEN 'sent' ELSE state END, state_changed_at = now(),
-            external_id = %(external)s, error = ''
-        WHERE id = %(id)s AND state IN ('sending', 'unconfirmed')
-        RETURNING id, conversation_id, turn_id, state
-        """,
-        {"id": message_id, "external": external_id},
-    )
-    if message is not None and message.state == Message.State.SENT:
-        _settle_turn(message)
-
-
-def confirm(message_id: int) -> None:
-    """Look an unconfirmed message up in the provider's history. Safe to run twice."""
-    message = Message.objects.select_related("conversation__identity").filter(pk=message_id).first()
-    if message is None or message.state != Message.State.UNCONFIRMED or message.next_attempt_at is None:
-        return
-    adapter = directory.entry(message.channel_id).adapter
-    if not adapter.capabilities.history:
-        return
-    since = message.state_changed_at - timedelta(minutes=2)
-    try:
-        records = adapter.sent_since(message.conversation.identity.source_id, since)
-    except ProviderError as error:
-        logger.warning("history not available", extra={"message_id": message_id, "code": error.code})
-        records = ()
-    with transaction.atomic():
-        _lock(message.conversation_id)
-        for record in records:
-            if _same_text(record.text, message.text) and not is_ours(message.channel_id, record.external_id):
-                _found(message_id, record.external_id)
-                return
-        Message.objects.filter(pk=message_id).update(next_attempt_at=timezone.now() + timedelta(seconds=CONFIRM_AFTER[1]))
-
-
 # ── What managers decide ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -364,7 +265,7 @@ def resend(message_id: int, *, user: Any) -> bool:
         message = Message.objects.filter(pk=message_id, direction=Message.Direction.OUT).first()
         if message is None:
             return False
-        _lock(message.conversation_id)
+        lock(message.conversation_id)
         moved = Message.objects.filter(pk=message_id, state__in=(Message.State.FAILED, Message.State.UNCONFIRMED)).update(
             state=Message.State.QUEUED, author=Message.Author.MANAGER, user=user, attempts=0, error="", lease_token=None,
             created_at=timezone.now(), next_attempt_at=timezone.now(), state_changed_at=timezone.now(),
@@ -443,6 +344,6 @@ def _sweep_stranded(limit: int) -> int:
     )
     for turn in stranded:
         with transaction.atomic():
-            _lock(turn.conversation_id)
-            _settle_turn(turn)
+            lock(turn.conversation_id)
+            settle_turn(turn)
     return len(stranded)

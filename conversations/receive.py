@@ -7,6 +7,7 @@ the message belongs to a turn that is open or says why not.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,7 +25,7 @@ from foundation.crypto import CannotOpen
 from foundation.db import execute, row
 from foundation.errors import Unreadable
 
-from . import contacts, outbox, takeover, turns
+from . import contacts, evidence, takeover, turns
 from .models import Contact, Conversation, Message, Turn
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,14 @@ NOT_YET_SECONDS = 3.0
 
 class NotYet(Exception):
     """The event speaks of a message that is not known yet; a moment later it may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """Why an event has no effect. `forget`: not even its payload is kept."""
+
+    reason: str
+    forget: bool = False
 
 
 class LostLease(Exception):
@@ -59,7 +68,9 @@ def _process_claimed(claimed: Any) -> bool:
     """Process one claimed event; False where it was given back for later."""
     try:
         with transaction.atomic():
-            state, reason, wipe = _process(claimed)
+            ignored = _process(claimed)
+            state = InboundEvent.State.PROCESSED if ignored is None else InboundEvent.State.IGNORED
+            reason, wipe = (ignored.reason, ignored.forget) if ignored else ("", False)
             if not inbox.finish(claimed.id, claimed.lease_token, state, reason, wipe=wipe):
                 raise LostLease
     except LostLease:
@@ -84,33 +95,28 @@ def _process_claimed(claimed: Any) -> bool:
     return True
 
 
-def _process(claimed: Any) -> tuple[str, str, bool]:
-    """Carry out what an event says. Returns its final state, the reason, and whether to forget its payload."""
+def _process(claimed: Any) -> Ignored | None:
+    """Carry out what an event says; where nothing of it had an effect, say why."""
     entry = directory.entry(claimed.channel_id)
-    ignored: list[str] = []
-    wipe = False
     events = entry.adapter.parse(claimed.payload)
-    for event in events:
-        reason = _carry_out(entry, event)
-        if reason is not None:
-            ignored.append(reason)
-        wipe = wipe or reason == _("excluded number")
+    ignored = [outcome for event in events if (outcome := _carry_out(entry, event)) is not None]
     execute("UPDATE channels_channel SET last_event_at = now() WHERE id = %(id)s AND (last_event_at IS NULL OR "
             "last_event_at < now() - interval '30 seconds')", {"id": claimed.channel_id})  # fmt: skip
-    if len(ignored) == len(events):
-        return InboundEvent.State.IGNORED, "; ".join(ignored) or _("nothing in it"), wipe
-    return InboundEvent.State.PROCESSED, "", wipe
+    if len(ignored) < len(events):
+        return None
+    reason = "; ".join(outcome.reason for outcome in ignored) or _("nothing in it")
+    return Ignored(reason, forget=any(outcome.forget for outcome in ignored))
 
 
-def _carry_out(entry: Entry, event: Event) -> str | None:
-    """Do what one normalised event asks; a returned text says why it was ignored."""
+def _carry_out(entry: Entry, event: Event) -> Ignored | None:
+    """Do what one normalised event asks."""
     match event:
         case InboundMessage():
             return _message(entry, event)
         case Echo():
             return _echo(entry, event)
         case DeliveryReceipt():
-            if not outbox.receipt(entry.channel.pk, event):
+            if not evidence.receipt(entry.channel.pk, event):
                 raise NotYet(_("a receipt for a message that is not ours"))
             return None
         case SessionChange():
@@ -118,16 +124,16 @@ def _carry_out(entry: Entry, event: Event) -> str | None:
             log.set_health(entry.channel.pk, health, event.reason)
             return None
         case Skipped():
-            return event.reason
+            return Ignored(event.reason)
 
 
-def _message(entry: Entry, event: InboundMessage) -> str | None:
+def _message(entry: Entry, event: InboundMessage) -> Ignored | None:
     channel = entry.channel
     rule = directory.rule_for(channel.pk, event.sender.phone)
     if rule == "excluded":
-        return _("excluded number")
+        return Ignored(_("excluded number"), forget=True)
     if channel.own_number and event.sender.source_id == channel.own_number:
-        return _("our own number")
+        return Ignored(_("our own number"))
     conversation = contacts.lock_conversation(channel, event.sender)
     if event.edited and _edit(channel, conversation, event):
         return None
@@ -267,15 +273,15 @@ def _edit(channel: Channel, conversation: Any, event: InboundMessage) -> bool:
     return True
 
 
-def _echo(entry: Entry, event: Echo) -> str | None:
+def _echo(entry: Entry, event: Echo) -> Ignored | None:
     """A copy of what left our side: our own message, or a person's, who thereby takes the conversation over."""
     channel = entry.channel
     if directory.rule_for(channel.pk, event.recipient.phone) == "excluded":
-        return _("excluded number")
-    if outbox.is_ours(channel.pk, event.external_id):
-        return _("echo of our own message")
+        return Ignored(_("excluded number"), forget=True)
+    if evidence.is_ours(channel.pk, event.external_id):
+        return Ignored(_("echo of our own message"))
     conversation = contacts.lock_conversation(channel, event.recipient)
-    if outbox.adopt_echo(conversation.id, event):
-        return _("echo of our own message")
+    if evidence.adopt_echo(conversation.id, event):
+        return Ignored(_("echo of our own message"))
     takeover.by_echo(channel, conversation, event)
     return None

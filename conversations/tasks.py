@@ -6,7 +6,7 @@ from celery import shared_task
 
 from channels import inbox
 
-from . import moderation, outbox, takeover, turns
+from . import evidence, moderation, outbox, takeover, turns
 from . import receive as receiving
 
 
@@ -31,7 +31,7 @@ def deliver(conversation_id: int) -> None:
 @shared_task(name="conversations.confirm")
 def confirm(message_id: int) -> None:
     """Look an unconfirmed message up in the provider's history."""
-    outbox.confirm(message_id)
+    evidence.confirm(message_id)
 
 
 @shared_task(name="conversations.sweep")

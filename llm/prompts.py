@@ -126,7 +126,7 @@ def _load() -> dict[str, Pieces]:
     return {purpose: cut(text) for purpose, text in texts.items()}
 
 
-_active = Remembered(SECONDS, lambda _key: _load())
+_active: Remembered[str, Any] = Remembered(SECONDS, lambda _key: _load())
 
 
 def forget(**_signal: Any) -> None:

@@ -19,7 +19,7 @@ def _load() -> tuple[list[LanguageModel], LanguageModel]:
     return network, offline or LanguageModel(name="offline", kind=LanguageModel.Kind.OFFLINE)
 
 
-_roster = Remembered(SECONDS, lambda _key: _load())
+_roster: Remembered[str, tuple[list[LanguageModel], LanguageModel]] = Remembered(SECONDS, lambda _key: _load())
 
 
 def enabled() -> list[LanguageModel]:

@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field
 from channels import directory
 from conversations import history, outbox, turns
 from conversations.models import Contact, Message, Turn
+from conversations.texts import parts
 from foundation import live
 from foundation.cache import Remembered
 from foundation.db import execute
@@ -33,7 +34,6 @@ from llm.prompts import render
 from llm.providers import offline
 
 from .models import Assistant, AssistantModel, Bot
-from .texts import parts
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +139,8 @@ def compose(
     """Ask the models for the reply. Raises NoModel."""
     assistant, channel = configured.assistant, directory.entry(channel_id).channel
     now = timezone.now().astimezone(assistant_zone(assistant))
-    language = contact.language or guess_language("\n".join(line.text for line in lines if line.author == "customer"))
+    question, _context = last_words(lines)
+    language = guess_language(question) if _LETTERS.search(question) else contact.language or "ru"
     prompt = render(
         PURPOSE,
         company=channel.company,
@@ -151,7 +152,6 @@ def compose(
         language=language,
         facts="",
     )
-    question, _context = last_words(lines)
     request = Request(
         purpose=PURPOSE,
         messages=[ChatMessage("system", prompt), *as_chat(lines)],
@@ -206,6 +206,7 @@ def hours_in_words(assistant: Assistant) -> str:
 
 _KAZAKH = re.compile(r"[әғқңөұүһі]", re.IGNORECASE)
 _KAZAKH_WORDS = re.compile(r"\b(салем|рахмет|калай|канша|керек|бар ма|қанша|сәлем|жоқ|иә)\b", re.IGNORECASE)
+_LETTERS = re.compile(r"[^\W\d_]")
 _CYRILLIC = re.compile(r"[а-яё]", re.IGNORECASE)
 _LATIN = re.compile(r"[a-z]", re.IGNORECASE)
 

@@ -291,7 +291,6 @@ def test_foreign_rows_do_not_exist_for_sending(world: World, send: Any) -> None:
         ({"contact": "x"}, "contact"),
         ({}, ""),
         ({"phone": "77010000001", "contact": 1}, ""),
-        ({"phone": "77010000001", "text": "x" * 4_001}, ""),
     ],
 )
 def test_what_cannot_be_sent_is_said_so(send: Any, body: dict[str, Any], field: str) -> None:

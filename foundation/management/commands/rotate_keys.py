@@ -37,7 +37,7 @@ def rotate(field: EncryptedField, prefix: bytes) -> int:
     A value that changes meanwhile is left alone: whoever changed it used the new key already.
     """
     quote = connection.ops.quote_name
-    table, column, pk = quote(field.model._meta.db_table), quote(field.column), quote(str(field.model._meta.pk.column))
+    table, column, pk = quote(field.model._meta.db_table), quote(str(field.column)), quote(str(field.model._meta.pk.column))
     size, last, count = len(prefix), None, 0
     while True:
         found = rows(

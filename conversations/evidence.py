@@ -1,0 +1,124 @@
+"""What providers say later of a message we sent: receipts, copies of it, and their history.
+
+Evidence moves a message forward, never back, and settles the turn that waited for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from channels import directory
+from channels.base import DeliveryReceipt, Echo
+from foundation import live
+from foundation.db import execute, row
+from foundation.errors import ProviderError
+
+from . import outbox, turns
+from .models import Message, Turn
+
+logger = logging.getLogger(__name__)
+
+
+def receipt(channel_id: int, event: DeliveryReceipt) -> bool:
+    """Move a message forward by the provider's receipt, never back. False where no message has this id (yet)."""
+    message = row(
+        "SELECT id, conversation_id, turn_id, state FROM conversations_message "
+        "WHERE channel_id = %(channel)s AND external_id = %(external)s",
+        {"channel": channel_id, "external": event.external_id},
+    )
+    if message is None:
+        return False
+    doubtful = message.state in (Message.State.UNCONFIRMED, Message.State.FAILED)
+    if doubtful:
+        # The turn may be settled by it, and the conversation is always locked before its messages.
+        outbox.lock(message.conversation_id)
+    rank = Message.RECEIPT_RANK
+    target = str(event.status)
+    if target == Message.State.FAILED:
+        allowed = ["sent", "unconfirmed"]
+    else:
+        allowed = [str(s) for s in rank if rank[s] < rank[Message.State(target)]] + ["unconfirmed", "failed"]
+    moved = execute(
+        """
+        UPDATE conversations_message SET state = %(state)s, state_changed_at = now(), error = %(error)s
+        WHERE id = %(id)s AND direction = 'out' AND state = ANY(%(allowed)s)
+        """,
+        {"id": message.id, "state": target, "allowed": allowed, "error": event.reason[:300]},
+    )
+    if moved and target == Message.State.FAILED:
+        turns.call_manager(message.conversation_id, str(Turn.Reason.UNDELIVERED.label))
+    if moved:
+        if doubtful:
+            outbox.settle_turn(message)
+        transaction.on_commit(lambda: live.ring(f"conversation:{message.conversation_id}", what="state"))
+    return True
+
+
+def is_ours(channel_id: int, external_id: str) -> bool:
+    """Whether a message of the channel has this provider id already."""
+    return Message.objects.filter(channel_id=channel_id, external_id=external_id).exists()
+
+
+def adopt_echo(conversation_id: int, event: Echo) -> bool:
+    """Recognise the copy of a message whose acceptance we do not know yet: same conversation, same text, on its way.
+
+    The caller holds the conversation's lock.
+    """
+    doubtful = Message.objects.filter(
+        conversation_id=conversation_id,
+        direction=Message.Direction.OUT,
+        state__in=(Message.State.SENDING, Message.State.UNCONFIRMED),
+    ).order_by("seq")
+    for message in doubtful:
+        if _same_text(message.text, event.text):
+            _found(message.pk, event.external_id)
+            return True
+    return False
+
+
+def _same_text(one: str, other: str) -> bool:
+    return " ".join(one.split()) == " ".join(other.split())
+
+
+def _found(message_id: int, external_id: str) -> None:
+    """Evidence that a doubtful message left. The caller holds the conversation's lock."""
+    message = row(
+        """
+        UPDATE conversations_message
+        SET state = CASE WHEN state = 'unconfirmed' THEN 'sent' ELSE state END, state_changed_at = now(),
+            external_id = %(external)s, error = ''
+        WHERE id = %(id)s AND state IN ('sending', 'unconfirmed')
+        RETURNING id, conversation_id, turn_id, state
+        """,
+        {"id": message_id, "external": external_id},
+    )
+    if message is not None and message.state == Message.State.SENT:
+        outbox.settle_turn(message)
+
+
+def confirm(message_id: int) -> None:
+    """Look an unconfirmed message up in the provider's history. Safe to run twice."""
+    message = Message.objects.select_related("conversation__identity").filter(pk=message_id).first()
+    if message is None or message.state != Message.State.UNCONFIRMED or message.next_attempt_at is None:
+        return
+    adapter = directory.entry(message.channel_id).adapter
+    if not adapter.capabilities.history:
+        return
+    since = message.state_changed_at - timedelta(minutes=2)
+    try:
+        records = adapter.sent_since(message.conversation.identity.source_id, since)
+    except ProviderError as error:
+        logger.warning("history not available", extra={"message_id": message_id, "code": error.code})
+        records = ()
+    with transaction.atomic():
+        outbox.lock(message.conversation_id)
+        for record in records:
+            if _same_text(record.text, message.text) and not is_ours(message.channel_id, record.external_id):
+                _found(message_id, record.external_id)
+                return
+        again = timezone.now() + timedelta(seconds=outbox.CONFIRM_AFTER[1])
+        Message.objects.filter(pk=message_id).update(next_attempt_at=again)
