@@ -85,7 +85,12 @@ WHERE id = {{head}} AND state = 'new'
   AND (leased_until IS NULL OR leased_until < now()) AND (next_attempt_at IS NULL OR next_attempt_at <= now())
 RETURNING id, channel_id, payload, lease_token, attempts, lane
 """  # noqa: S608
-_CLAIM_ONE = _CLAIM.format(head="%(event)s")
+_CLAIM_FOR_EVENT = _CLAIM.format(
+    head="""coalesce((
+    SELECT head.id FROM channels_inboundevent e
+    JOIN channels_inboundevent head ON head.channel_id = e.channel_id AND head.lane = e.lane AND head.state = 'new'
+    WHERE e.id = %(event)s AND e.lane <> '' ORDER BY head.id LIMIT 1), %(event)s)"""
+)
 _CLAIM_LANE = _CLAIM.format(
     head="""(
     SELECT id FROM channels_inboundevent WHERE channel_id = %(channel)s AND lane = %(lane)s AND state = 'new'
@@ -95,16 +100,8 @@ _CLAIM_LANE = _CLAIM.format(
 
 def claim(event_id: int) -> Any | None:
     """Claim what is first in the lane of this event (the event itself, if it has none). None: nothing to do here."""
-    where = row("SELECT channel_id, lane FROM channels_inboundevent WHERE id = %(event)s", {"event": event_id})
-    if where is None:
-        return None
-    if not where.lane:
-        claimed = row(_CLAIM_ONE, {"event": event_id})
-    else:
-        claimed = row(_CLAIM_LANE, {"channel": where.channel_id, "lane": where.lane})
-    if claimed is None or claimed.payload is None:
-        return None
-    return claimed._replace(payload=_payload.open(claimed.payload))
+    claimed = row(_CLAIM_FOR_EVENT, {"event": event_id})
+    return claimed and claimed._replace(payload=_payload.open(claimed.payload))
 
 
 def next_in_lane(done: Any) -> Any | None:

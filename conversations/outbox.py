@@ -44,6 +44,18 @@ VALUES (%(conversation)s, %(channel)s, %(turn)s, %(seq)s, 'out', %(author)s, %(u
 """
 
 
+#: Two bots that talk to each other are found by the replies of ours within an hour.
+_NUMBER = """
+UPDATE conversations_conversation
+SET last_seq = last_seq + %(n)s, last_outbound_at = now(),
+    window_turns = CASE WHEN NOT %(bot)s THEN window_turns
+        WHEN window_started_at > now() - interval '1 hour' THEN window_turns + 1 ELSE 1 END,
+    window_started_at = CASE WHEN NOT %(bot)s OR window_started_at > now() - interval '1 hour' THEN window_started_at
+        ELSE now() END
+WHERE id = %(id)s
+"""
+
+
 def queue(
     conversation: Any, channel_id: int, texts: list[str], *, author: str, turn_id: int | None = None, user: Any = None
 ) -> None:
@@ -62,10 +74,7 @@ def queue(
                 "epoch": conversation.epoch,
             },
         )
-    execute(
-        "UPDATE conversations_conversation SET last_seq = last_seq + %(n)s, last_outbound_at = now() WHERE id = %(id)s",
-        {"id": conversation.id, "n": len(texts)},
-    )
+    execute(_NUMBER, {"id": conversation.id, "n": len(texts), "bot": author == Message.Author.BOT})
     steps.start("deliver", conversation.id)
 
 
@@ -83,7 +92,9 @@ WHERE m.id = (
   AND m.state = 'queued' AND m.next_attempt_at <= now()
   AND c.id = m.conversation_id AND ch.enabled
   AND (m.author <> 'bot' OR (c.mode = 'bot' AND c.epoch = m.epoch))
-RETURNING m.id, m.conversation_id, m.channel_id, m.turn_id, m.text, m.lease_token, m.attempts, m.created_at, i.source_id
+RETURNING m.id, m.conversation_id, m.channel_id, m.turn_id, m.text, m.lease_token, m.attempts, m.created_at, i.source_id, (
+    SELECT external_id FROM conversations_message
+    WHERE conversation_id = m.conversation_id AND direction = 'in' ORDER BY seq DESC LIMIT 1) AS answers
 """  # noqa: S608
 
 
@@ -115,7 +126,7 @@ def _send(claimed: Any) -> bool:
         _fail(claimed, str(error))
     else:
         _mark_sent(claimed, result)
-        if entry.adapter.capabilities.read_marks:
+        if entry.adapter.capabilities.read_marks and claimed.answers:
             _mark_read(entry, claimed, outbound.to)
     return True
 
@@ -123,19 +134,47 @@ def _send(claimed: Any) -> bool:
 def _mark_sent(claimed: Any, result: SendResult) -> None:
     """Record the provider's acceptance; a late one also settles a message that was given up as unconfirmed."""
     with transaction.atomic():
-        lock(claimed.conversation_id)
         moved = execute(
             """
-            UPDATE conversations_message
+            WITH locked AS MATERIALIZED (SELECT id FROM conversations_conversation WHERE id = %(conversation)s FOR UPDATE)
+            UPDATE conversations_message m
             SET state = 'sent', state_changed_at = now(), sent_at = now(), leased_until = NULL, lease_token = NULL, error = '',
                 external_id = coalesce(%(external)s, external_id)
-            WHERE id = %(id)s AND lease_token = %(token)s AND state IN ('sending', 'unconfirmed')
+            FROM locked
+            WHERE m.id = %(id)s AND m.conversation_id = locked.id AND m.lease_token = %(token)s
+              AND m.state IN ('sending', 'unconfirmed')
             """,
-            {"id": claimed.id, "token": claimed.lease_token, "external": result.external_id or None},
-        )
-        if moved:
+            {
+                "conversation": claimed.conversation_id, "id": claimed.id, "token": claimed.lease_token,
+                "external": result.external_id or None,
+            },
+        )  # fmt: skip
+        if moved and not _done(claimed):
             settle_turn(claimed)
     live.ring(f"conversation:{claimed.conversation_id}", what="message")
+
+
+def _done(claimed: Any) -> bool:
+    """End the turn in the ordinary case: all of it was sent and nothing waits. The caller holds the lock."""
+    if claimed.turn_id is None:
+        return True
+    ended = row(
+        f"""
+        UPDATE conversations_turn t
+        SET stage = 'done', leased_until = NULL, lease_token = NULL, finished_at = now(),
+            timeline = timeline || {turns.mark("done")}
+        WHERE t.id = %(turn)s AND t.stage = 'deliver' AND NOT EXISTS (
+            SELECT 1 FROM conversations_message m WHERE m.turn_id = t.id AND m.direction = 'out'
+              AND m.state IN ('queued', 'sending', 'failed', 'unconfirmed'))
+        RETURNING EXISTS (
+            SELECT 1 FROM conversations_message m WHERE m.conversation_id = t.conversation_id AND m.direction = 'in'
+              AND m.turn_id IS NULL) AS waiting
+        """,  # noqa: S608
+        {"turn": claimed.turn_id},
+    )
+    if ended is not None and ended.waiting:
+        turns.open_next(claimed.conversation_id)
+    return ended is not None
 
 
 def lock(conversation_id: int) -> None:
@@ -241,17 +280,8 @@ def _conclude(claimed: Any, state: str, error: str) -> None:
 
 def _mark_read(entry: Any, claimed: Any, to: str) -> None:
     """Show the customer that what was answered was read; only a courtesy, so a failure is logged and forgotten."""
-    last = row(
-        """
-        SELECT external_id FROM conversations_message
-        WHERE conversation_id = %(conversation)s AND direction = 'in' AND external_id IS NOT NULL ORDER BY seq DESC LIMIT 1
-        """,
-        {"conversation": claimed.conversation_id},
-    )
-    if last is None:
-        return
     try:
-        entry.adapter.mark_read(to, last.external_id)
+        entry.adapter.mark_read(to, claimed.answers)
     except ProviderError as error:
         logger.info("not marked read", extra={"message_id": claimed.id, "code": error.code})
 

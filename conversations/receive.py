@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -21,6 +21,7 @@ from channels.base import DeliveryReceipt, Echo, Event, InboundMessage, Kind, Se
 from channels.directory import Entry
 from channels.models import Channel, InboundEvent
 from foundation import live
+from foundation.cache import Remembered
 from foundation.crypto import CannotOpen
 from foundation.db import execute, row
 from foundation.errors import Unreadable
@@ -100,12 +101,19 @@ def _process(claimed: Any) -> Ignored | None:
     entry = directory.entry(claimed.channel_id)
     events = entry.adapter.parse(claimed.payload)
     ignored = [outcome for event in events if (outcome := _carry_out(entry, event)) is not None]
-    execute("UPDATE channels_channel SET last_event_at = now() WHERE id = %(id)s AND (last_event_at IS NULL OR "
-            "last_event_at < now() - interval '30 seconds')", {"id": claimed.channel_id})  # fmt: skip
+    _pulse(claimed.channel_id)
     if len(ignored) < len(events):
         return None
     reason = "; ".join(outcome.reason for outcome in ignored) or _("nothing in it")
     return Ignored(reason, forget=any(outcome.forget for outcome in ignored))
+
+
+def _mark_alive(channel_id: int) -> None:
+    execute("UPDATE channels_channel SET last_event_at = now() WHERE id = %(id)s", {"id": channel_id})
+
+
+#: When a channel last brought something, written at most once in so many seconds by each process.
+_pulse: Remembered[int, None] = Remembered(30.0, _mark_alive)
 
 
 def _carry_out(entry: Entry, event: Event) -> Ignored | None:
@@ -143,7 +151,7 @@ def _message(entry: Entry, event: InboundMessage) -> Ignored | None:
     reason = _why_not(channel, conversation, contact, event, rule)
     turn_id = _turn(channel, conversation, contact, seq, reason)
     _insert(channel, conversation, event, seq, turn_id)
-    _note_inbound(conversation, event.sent_at)
+    transaction.on_commit(lambda: live.ring(f"conversation:{conversation.id}", what="message"))
     return None
 
 
@@ -200,11 +208,18 @@ def _turn(channel: Channel, conversation: Any, contact: Contact, seq: int, reaso
     return turn.id if turn is not None else None
 
 
+#: The message, and in the same statement its number in the conversation; what was planned before it came is void.
 _INSERT = """
-INSERT INTO conversations_message
-    (conversation_id, channel_id, turn_id, seq, direction, author, kind, text, details, external_id, state, sent_at, epoch)
-VALUES (%(conversation)s, %(channel)s, %(turn)s, %(seq)s, 'in', 'customer', %(kind)s, %(text)s, %(details)s, %(external)s,
-    'received', %(sent_at)s, %(epoch)s)
+WITH message AS (
+    INSERT INTO conversations_message
+        (conversation_id, channel_id, turn_id, seq, direction, author, kind, text, details, external_id, state, sent_at, epoch)
+    VALUES (%(conversation)s, %(channel)s, %(turn)s, %(seq)s, 'in', 'customer', %(kind)s, %(text)s, %(details)s, %(external)s,
+        'received', %(sent_at)s, %(epoch)s)),
+contact AS (UPDATE conversations_contact SET last_message_at = now() WHERE id = %(contact)s)
+UPDATE conversations_conversation
+SET last_seq = last_seq + 1, cycle = cycle + 1, last_inbound_at = now(),
+    mode = CASE WHEN mode = 'closed' THEN 'bot' ELSE mode END
+WHERE id = %(conversation)s
 """
 _text = Message._meta.get_field("text")
 _details = Message._meta.get_field("details")
@@ -216,6 +231,7 @@ def _insert(channel: Channel, conversation: Any, event: InboundMessage, seq: int
         _INSERT,
         {
             "conversation": conversation.id,
+            "contact": conversation.contact_id,
             "channel": channel.pk,
             "turn": turn_id,
             "seq": seq,
@@ -237,21 +253,6 @@ def message_details(event: InboundMessage) -> dict[str, Any]:
     ]
     parts = {"media": media, "reply_to": event.reply_to, "action": event.action, **event.details}
     return {name: value for name, value in parts.items() if value}
-
-
-def _note_inbound(conversation: Any, sent_at: datetime) -> None:
-    """Number the message in its conversation and void whatever was planned before it came."""
-    execute(
-        """
-        WITH contact AS (UPDATE conversations_contact SET last_message_at = now() WHERE id = %(contact)s)
-        UPDATE conversations_conversation
-        SET last_seq = last_seq + 1, cycle = cycle + 1, last_inbound_at = now(),
-            mode = CASE WHEN mode = 'closed' THEN 'bot' ELSE mode END
-        WHERE id = %(conversation)s
-        """,
-        {"conversation": conversation.id, "contact": conversation.contact_id},
-    )
-    transaction.on_commit(lambda: live.ring(f"conversation:{conversation.id}", what="message"))
 
 
 def _edit(channel: Channel, conversation: Any, event: InboundMessage) -> bool:

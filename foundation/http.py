@@ -42,16 +42,12 @@ observers: list[Callable[[str, str, int], None]] = []
 _local = threading.local()
 
 
-def _session() -> requests.Session:
-    """One pooled session a thread; it trusts no proxy settings and keeps no cookies between providers."""
-    session: requests.Session | None = getattr(_local, "session", None)
-    if session is None:
-        session = requests.Session()
-        session.trust_env = False
-        for prefix in ("http://", "https://"):
-            session.mount(prefix, HTTPAdapter(pool_connections=8, pool_maxsize=POOL_SIZE, max_retries=0))
-        _local.session = session
-    return session
+def _adapter() -> HTTPAdapter:
+    """One connection pool a thread. Without a session there are no cookies, proxies or redirects to guard against."""
+    adapter: HTTPAdapter | None = getattr(_local, "adapter", None)
+    if adapter is None:
+        adapter = _local.adapter = HTTPAdapter(pool_connections=8, pool_maxsize=POOL_SIZE, max_retries=0)
+    return adapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +86,13 @@ def call(
     started = time.monotonic()
     lost = Unconfirmed if writes else Retry
     try:
-        with _session().request(
-            method, url, params=params, json=json, data=data, headers=headers, stream=True, allow_redirects=False,
-            timeout=(CONNECT_TIMEOUT, read_timeout),
-        ) as response:  # fmt: skip
+        request = requests.Request(
+            method, url, params=params, json=json, data=data, headers={"User-Agent": "Saudager", **(headers or {})}
+        ).prepare()
+        if not (request.url or "").startswith(("http://", "https://")):
+            raise requests.exceptions.InvalidSchema(label)
+        with _adapter().send(request, stream=True, timeout=(CONNECT_TIMEOUT, read_timeout)) as response:
             body = _read(response, started + deadline, max_bytes, lost, label)
-            _session().cookies.clear()
             answer = Answer(response.status_code, response.headers, body)
     except ProviderError as error:
         _ended(label, error.code, started)

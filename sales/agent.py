@@ -226,15 +226,16 @@ def _commit(claimed: Any, completion: Completion[Reply], passages: Sequence[Pass
     limit = directory.entry(claimed.channel_id).adapter.capabilities.max_length
     with transaction.atomic():
         conversation = turns.lock(claimed)
-        if conversation is None or turns.redo(claimed):
+        if conversation is None:
             return
         if not _end_answer(claimed, completion, passages):
+            turns.redo(claimed)
             return
-        _let_late_ones_wait(claimed)
+        if claimed.redone:
+            _let_late_ones_wait(claimed)
         outbox.queue(
             conversation, claimed.channel_id, parts(reply.reply, limit), author=Message.Author.BOT, turn_id=claimed.id
         )
-        _count_reply(conversation)
         if reply.language != contact.language:
             Contact.objects.filter(pk=contact.pk).update(language=reply.language)
         if "handoff" in reply.actions:
@@ -257,10 +258,11 @@ def _end_answer(claimed: Any, completion: Completion[Reply], passages: Sequence[
                 cost = cost + %(cost)s, error = '',
                 timeline = timeline || jsonb_build_array(
                     jsonb_build_object('what', 'model', 'at', clock_timestamp(), 'ms', %(ms)s::int)) || {turns.mark("deliver")}
-            WHERE id = %(turn)s AND lease_token = %(token)s AND stage = 'answer'
+            WHERE id = %(turn)s AND lease_token = %(token)s AND stage = 'answer' AND (version = %(version)s OR redone)
             """,  # noqa: S608
             {
                 "turn": claimed.id,
+                "version": claimed.version,
                 "token": claimed.lease_token,
                 "upto": claimed.upto_seq,
                 "outcome": _outcome.seal(reply.model_dump(exclude={"reply"})),
@@ -289,19 +291,6 @@ def _let_late_ones_wait(claimed: Any) -> None:
         WHERE turn_id = %(turn)s AND direction = 'in' AND seq > %(upto)s
         """,
         {"turn": claimed.id, "upto": claimed.upto_seq},
-    )
-
-
-def _count_reply(conversation: Any) -> None:
-    """Count the bot's replies within the hour, by which two bots that talk to each other are found."""
-    execute(
-        """
-        UPDATE conversations_conversation
-        SET window_turns = CASE WHEN window_started_at > now() - interval '1 hour' THEN window_turns + 1 ELSE 1 END,
-            window_started_at = CASE WHEN window_started_at > now() - interval '1 hour' THEN window_started_at ELSE now() END
-        WHERE id = %(id)s
-        """,
-        {"id": conversation.id},
     )
 
 

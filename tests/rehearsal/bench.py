@@ -136,16 +136,19 @@ class Bench:
         return run.report()
 
     async def saturate(self, messages: int, window: int) -> dict[str, Any]:
-        """As many conversations in flight as `window`: the rate that the machine carries."""
-        poster, run, cpu = Poster(self.webhook, window), Run(), Meter()
-        sent, done, begun = 0, 0, time.time()
+        """`window` known customers who write again as soon as they are answered: the rate that the machine carries."""
+        poster, run = Poster(self.webhook, window), Run()
+        phones = [self.phone() for _ in range(window)]
+        await asyncio.gather(*(self.write(poster, run, phone, QUESTIONS[0]) for phone in phones))
+        await self.collect(run, window, 60)
+        run, cpu, sent, begun = Run(), Meter(), 0, time.time()
+        run.posted.update({phone: [] for phone in phones})
         watcher = asyncio.create_task(self.collect(run, messages, 180))
         while not watcher.done():
-            done = sum(map(len, run.accepted.values()))
-            free = min(window - (sent - done), messages - sent)
-            if free > 0:
-                await asyncio.gather(*(self.write(poster, run, self.phone(), QUESTIONS[0]) for _ in range(free)))
-                sent += free
+            free = [phone for phone in phones if len(run.accepted[phone]) == len(run.posted[phone])][: messages - sent]
+            if free:
+                await asyncio.gather(*(self.write(poster, run, phone, QUESTIONS[sent % 3]) for phone in free))
+                sent += len(free)
             else:
                 await asyncio.sleep(0.005)
         await poster.close()

@@ -27,10 +27,13 @@ class Poster:
         try:
             return await self._post(body)
         except ConnectionError:
-            return await self._post(body)
+            return await self._post(body, anew=True)
 
-    async def _post(self, body: bytes) -> tuple[int, float]:
+    async def _post(self, body: bytes, *, anew: bool = False) -> tuple[int, float]:
         pair = await self.pool.get()
+        if anew and pair is not None:
+            pair[1].close()
+            pair = None
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
