@@ -11,7 +11,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from . import celery_settings
+from . import celery_settings, sentry
 from .admin_site import UNFOLD  # noqa: F401  the look of the admin
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -249,9 +249,7 @@ MAX_RETRIES = env.int("MAX_RETRIES", default=3)
 MAX_PDF_SIZE_MB = env.int("MAX_PDF_SIZE_MB", default=10)
 LLM_TIMEOUT_SECONDS = env.float("LLM_TIMEOUT_SECONDS", default=30.0)
 RATE_LIMIT_PER_MINUTE = env.int("RATE_LIMIT_PER_MINUTE", default=60)
-MAX_CONCURRENT_USERS = env.int("MAX_CONCURRENT_USERS", default=100)
 RAW_EVENT_DAYS = env.int("RAW_EVENT_DAYS", default=30)
-MANAGER_PAUSE_HOURS = env.float("MANAGER_PAUSE_HOURS", default=12.0)
 BOT_LOOP_TURNS = env.int("BOT_LOOP_TURNS", default=30)
 KNOWLEDGE_BASE_PATH = Path(env("KNOWLEDGE_BASE_PATH", default=str(VAR_DIR / "knowledge_base"))).resolve()
 
@@ -295,6 +293,6 @@ SPECTACULAR_SETTINGS = {
 LOG_LEVEL = env("LOG_LEVEL", default="INFO")
 LOGGING_CONFIG = "config.logging.configure"
 LOGGING = {"level": LOG_LEVEL, "directory": env("LOG_DIR", default="")}
-SENTRY_DSN = env("SENTRY_DSN", default="")
+sentry.start(env("SENTRY_DSN", default=""), ENVIRONMENT)
 
 TESTING = "pytest" in sys.modules
