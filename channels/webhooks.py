@@ -1,7 +1,7 @@
 """Where providers post: verify, store, enqueue, answer. Nothing else happens in the request.
 
 Answers: 200 stored (or seen before), 403 not from the provider, 404 no such channel, 413 too large, 400 nothing to
-store. A body that we cannot understand is stored where a manager sees it, and answered 200: sending it again would not
+store, 503 not stored because the database is away. A body that we cannot understand is stored where a manager sees it, and answered 200: sending it again would not
 make it clearer.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
@@ -34,7 +35,14 @@ async def webhook(request: HttpRequest, kind: str, slug: str, secret: str) -> Ht
         return _refuse(413, _("The body is larger than %(mb)d MB.") % {"mb": settings.MAX_WEBHOOK_BYTES // 2**20})
     headers = {name.lower(): value for name, value in request.headers.items()}
     received = Webhook(secret=secret, headers=headers, body=body)
-    return await in_thread(None, accept, kind, slug, received)
+    try:
+        return await in_thread(None, accept, kind, slug, received)
+    except (OperationalError, InterfaceError) as error:
+        # Nothing was stored, so nothing is acknowledged: the provider posts it again.
+        logger.warning("webhook without database", extra={"kind": kind, "error": type(error).__name__})
+        response = _refuse(503, _("Temporarily not available."))
+        response.headers["Retry-After"] = "5"
+        return response
 
 
 def accept(kind: str, slug: str, received: Webhook) -> HttpResponse:

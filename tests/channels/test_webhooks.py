@@ -141,6 +141,17 @@ def test_a_broker_that_is_away_does_not_matter(wappi: Channel, monkeypatch: pyte
     assert InboundEvent.objects.get().state == InboundEvent.State.NEW
 
 
+def test_without_a_database_nothing_is_acknowledged(wappi: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    from django.db import OperationalError
+
+    def away(*args: Any) -> Any:
+        raise OperationalError("away")
+
+    monkeypatch.setattr(inbox, "store", away)
+    answer = post(path(wappi), as_bytes(text_message()))
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+
+
 def test_payloads_are_unreadable_at_rest(wappi: Channel, broker: Broker) -> None:
     from django.db import connection
 
