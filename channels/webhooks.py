@@ -1,8 +1,8 @@
 """Where providers post: verify, store, enqueue, answer. Nothing else happens in the request.
 
 Answers: 200 stored (or seen before), 403 not from the provider, 404 no such channel, 413 too large, 400 nothing to
-store, 503 not stored because the database is away. A body that we cannot understand is stored where a manager sees it, and answered 200: sending it again would not
-make it clearer.
+store, 503 not stored because the database is away. A body that we cannot understand is stored where a manager sees it,
+and answered 200: sending it again would not make it clearer.
 """
 
 from __future__ import annotations

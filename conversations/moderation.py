@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 from pydantic import BaseModel, Field
 
 from channels import directory
@@ -183,12 +184,12 @@ def judge_offline(facts: Mapping[str, Any]) -> dict[str, Any]:
     foreign = len({match[0] if isinstance(match, tuple) else match for text in texts for match in _NOT_BUSINESS.findall(text)})
     company = bool(facts.get("business_name")) or bool(_COMPANY_NAME.search(names))
     if business > foreign:
-        return {"is_client": True, "confidence": 0.9 if business > 1 or company else 0.7, "reasoning": "Говорит о покупке."}
+        return {"is_client": True, "confidence": 0.9 if business > 1 or company else 0.7, "reasoning": _("It speaks of buying.")}
     if foreign > business and not company:
-        return {"is_client": False, "confidence": 0.7, "reasoning": "Похоже на рекламу, ошибку номером или личный разговор."}
+        return {"is_client": False, "confidence": 0.7, "reasoning": _("It looks like advertising, a wrong number or private talk.")}
     if company and len(texts) >= ENOUGH_MESSAGES:
-        return {"is_client": True, "confidence": 0.6, "reasoning": "В имени контакта есть компания или должность."}
-    return {"is_client": None, "confidence": 0.4, "reasoning": "Пока недостаточно сведений."}
+        return {"is_client": True, "confidence": 0.6, "reasoning": _("The contact's name holds a company or a position.")}
+    return {"is_client": None, "confidence": 0.4, "reasoning": _("Not enough is known yet.")}
 
 
 offline.register(PURPOSE, judge_offline)

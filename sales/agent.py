@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from django.db import transaction
 from django.db.models.signals import post_delete, post_save
 from django.utils import timezone, translation
+from django.utils.dates import WEEKDAYS_ABBR
 from django.utils.translation import gettext as _
 from pydantic import BaseModel, Field
 
@@ -191,14 +192,15 @@ def as_knowledge(passages: Sequence[Passage]) -> str:
     """The passages as numbered blocks with their origin."""
     if not passages:
         return _("(nothing was found)")
-    return "\n\n".join(f"[{n}] {p.source_title}, {_('p.')} {p.page}\n{p.text}" for n, p in enumerate(passages, start=1))
+    page = _("p.")
+    return "\n\n".join(f"[{n}] {p.source_title}, {page} {p.page}\n{p.text}" for n, p in enumerate(passages, start=1))
 
 
-_DAY_NAMES = {"mon": "пн", "tue": "вт", "wed": "ср", "thu": "чт", "fri": "пт", "sat": "сб", "sun": "вс"}
+_DAY_NAMES = dict(zip(("mon", "tue", "wed", "thu", "fri", "sat", "sun"), WEEKDAYS_ABBR.values(), strict=True))
 
 
 def hours_in_words(assistant: Assistant) -> str:
-    """`пн 10:00–18:00, вт …` in the assistant's zone."""
+    """`Mon 10:00–18:00, Tue …` in the assistant's zone."""
     hours: Mapping[str, Sequence[str]] = assistant.hours
     days = ", ".join(f"{_DAY_NAMES[day]} {start}–{end}" for day, (start, end) in hours.items())
     return f"{days} ({assistant.time_zone})"
@@ -312,8 +314,8 @@ def answer_offline(facts: Mapping[str, Any]) -> dict[str, Any]:
         greeting = bool(_GREETING.match(facts["question"]))
         hello = _("Hello! I am %(assistant)s, the assistant of %(company)s.") % facts if facts["first"] else ""
         if greeting:
-            text = f"{hello} {_('How can I help you?')}".strip()
-            return {"reply": text, "language": language, "intent": "greeting"}
+            text = _("How can I help you?")
+            return {"reply": f"{hello} {text}".strip(), "language": language, "intent": "greeting"}
         passages = [p for p in facts["passages"] if p["score"] > QUOTABLE]
         if not passages:
             text = _("I do not have exact information on this. Shall I connect you with a manager?")
