@@ -11,6 +11,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from foundation.crypto import blind_index
 from foundation.fields import EncryptedBinaryField, EncryptedCharField, EncryptedJSONField
@@ -41,7 +42,7 @@ class Channel(models.Model):
         TROUBLE = "trouble", _("temporary trouble")
         NEEDS_ATTENTION = "needs_attention", _("needs attention")
 
-    name = models.CharField(_("name"), max_length=100)
+    name = models.CharField(pgettext_lazy("of a thing", "name"), max_length=100)
     slug = models.SlugField(_("identifier"), max_length=60, unique=True, help_text=_("Part of the webhook address."))
     kind = models.CharField(_("kind"), max_length=20, choices=Kind)
     owner = models.ForeignKey(

@@ -184,9 +184,17 @@ def judge_offline(facts: Mapping[str, Any]) -> dict[str, Any]:
     foreign = len({match[0] if isinstance(match, tuple) else match for text in texts for match in _NOT_BUSINESS.findall(text)})
     company = bool(facts.get("business_name")) or bool(_COMPANY_NAME.search(names))
     if business > foreign:
-        return {"is_client": True, "confidence": 0.9 if business > 1 or company else 0.7, "reasoning": _("It speaks of buying.")}
+        return {
+            "is_client": True,
+            "confidence": 0.9 if business > 1 or company else 0.7,
+            "reasoning": _("It speaks of buying."),
+        }
     if foreign > business and not company:
-        return {"is_client": False, "confidence": 0.7, "reasoning": _("It looks like advertising, a wrong number or private talk.")}
+        return {
+            "is_client": False,
+            "confidence": 0.7,
+            "reasoning": _("It looks like advertising, a wrong number or private talk."),
+        }
     if company and len(texts) >= ENOUGH_MESSAGES:
         return {"is_client": True, "confidence": 0.6, "reasoning": _("The contact's name holds a company or a position.")}
     return {"is_client": None, "confidence": 0.4, "reasoning": _("Not enough is known yet.")}

@@ -8,6 +8,7 @@ from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from foundation.fields import EncryptedBinaryField
 
@@ -18,7 +19,7 @@ class KnowledgeBase(models.Model):
     slug = models.SlugField(
         _("identifier"), max_length=60, unique=True, help_text=_("Also the name of its subfolder of the documents folder.")
     )
-    name = models.CharField(_("name"), max_length=100)
+    name = models.CharField(pgettext_lazy("of a thing", "name"), max_length=100)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:

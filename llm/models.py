@@ -8,6 +8,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from foundation.fields import EncryptedCharField
 
@@ -34,14 +35,16 @@ class LanguageModel(models.Model):
         MAX_TOKENS = "max_tokens", "max_tokens"
         MAX_COMPLETION_TOKENS = "max_completion_tokens", "max_completion_tokens"
 
-    name = models.SlugField(_("name"), max_length=60, unique=True)
+    name = models.SlugField(pgettext_lazy("of a thing", "name"), max_length=60, unique=True)
     kind = models.CharField(_("kind"), max_length=20, choices=Kind)
     model_id = models.CharField(_("model id"), max_length=120, blank=True, help_text=_("As the provider calls it."))
     base_url = models.URLField(_("provider address"), blank=True, help_text=_("Empty: the provider's own."))
     api_key = EncryptedCharField(verbose_name=_("API key"), blank=True, default="")
     enabled = models.BooleanField(_("enabled"), default=True)
     position = models.PositiveSmallIntegerField(
-        _("order"), default=100, help_text=_("Models are tried in this order; the offline model is always last.")
+        pgettext_lazy("position", "order"),
+        default=100,
+        help_text=_("Models are tried in this order; the offline model is always last.")
     )
     timeout = models.FloatField(_("timeout, seconds"), default=30, validators=[MinValueValidator(1), MaxValueValidator(90)])
     max_output_tokens = models.PositiveIntegerField(_("longest answer, tokens"), default=2048)

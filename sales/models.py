@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from channels.models import Channel, known_zone
 from knowledge.models import KnowledgeBase
@@ -84,7 +85,7 @@ class AssistantModel(models.Model):
 
     assistant = models.ForeignKey(Assistant, models.CASCADE, verbose_name=_("assistant"), related_name="model_places")
     model = models.ForeignKey(LanguageModel, models.CASCADE, verbose_name=_("model"), related_name="+")
-    position = models.PositiveSmallIntegerField(_("order"), default=0)
+    position = models.PositiveSmallIntegerField(pgettext_lazy("position", "order"), default=0)
 
     class Meta:
         verbose_name = _("model of the assistant")
