@@ -15,6 +15,8 @@ from .index import HEADING_KEY, root, typo_keys, words
 MAX_WORDS = 12
 MAX_CONTEXT_WORDS = 6
 CONTEXT_WEIGHT = 0.3
+#: All words of the context together weigh at most this much of one word of the question: it may tip, not decide.
+WHOLE_CONTEXT_WEIGHT = 0.6
 #: Passages looked at for one word. A word in more passages than that tells little, and only adds to the score.
 PER_WORD = 300
 CANDIDATES = 40
@@ -135,7 +137,8 @@ def _terms(query: str, context: str) -> list[_Term]:
     if len(terms) > 1:  # all of them together are worth almost a word of their own
         every = " & ".join(f"({term.stems})" for term in terms)
         terms.append(_Term(0.9, every, every, ""))
-    return terms + [_term(word, CONTEXT_WEIGHT) for word in before]
+    weight = min(CONTEXT_WEIGHT, WHOLE_CONTEXT_WEIGHT / max(len(before), 1))
+    return terms + [_term(word, weight) for word in before]
 
 
 def _distinct(found: Iterable[str]) -> list[str]:

@@ -126,11 +126,11 @@ def find_passages(assistant: Assistant, lines: Sequence[history.Line]) -> list[P
 
 
 def last_words(lines: Sequence[history.Line]) -> tuple[str, str]:
-    """What the customer wrote since our last reply, and what was said before."""
+    """What the customer wrote since our last reply, and before it. Our own words would only find themselves again."""
     cut = max((n for n, line in enumerate(lines, start=1) if line.author in ("bot", "manager")), default=0)
     said = [line.text for line in lines[cut:] if line.author == "customer"]
-    before = [line.text for line in lines[max(0, cut - 3) : cut] if line.author in ("customer", "bot")]
-    return "\n".join(said), "\n".join(before)
+    before = [line.text for line in lines[:cut] if line.author == "customer"]
+    return "\n".join(said), "\n".join(before[-2:])
 
 
 def compose(

@@ -142,6 +142,9 @@ def form_for(kind: str) -> type[ChannelForm]:
     return type("ChannelForm", (ChannelForm,), {**known, **secrets, **options})
 
 
+#: What providers call their credentials and options, as people read it.
+LABELS = {"token": _("API token"), "profile_id": _("Profile id")}
+
+
 def _label(name: str) -> str:
-    """`profile_id` as people read it."""
-    return name.replace("_", " ").capitalize()
+    return str(LABELS.get(name) or name.replace("_", " ").capitalize())
