@@ -24,6 +24,8 @@ PHONE = "77015550101"
 #: How long a second, unwanted reply is waited for after each step, in seconds.
 SETTLE = 2.0
 REPLY_SECONDS = 20.0
+#: What a turn does from one entry of its timeline to the next.
+STAGES = {"received": "hold", "joined": "hold", "answer": "answer with the model", "deliver": "delivery"}
 
 
 @dataclass
@@ -73,9 +75,9 @@ class Story:
             for text in ("А гарантия", "какая", "на кофемашины?"):
                 self.writes(text)
         with self.expecting(0, "the owner types on the phone"):
-            say("owner", "Добрый день, это Марат, сейчас всё расскажу.")
+            say("owner", "Добрый день, это менеджер, сейчас всё расскажу.")
             call("POST", f"{self.stack.wappi_url}/_sandbox/owner",
-                 {"phone": PHONE, "text": "Добрый день, это Марат, сейчас всё расскажу."})  # fmt: skip
+                 {"phone": PHONE, "text": "Добрый день, это менеджер, сейчас всё расскажу."})  # fmt: skip
             self.led_by("manager")
         with self.expecting(0, "a question to the manager"):
             self.writes("Хорошо, жду. А рассрочка есть?")
@@ -107,7 +109,10 @@ def print_stages() -> None:
     print("\nTurn  trigger   outcome                 ms per stage")
     for turn in Turn.objects.order_by("id"):
         steps = [(entry["what"], _seconds(entry["at"])) for entry in turn.timeline]
-        spans = [f"{name} {1000 * (after - at):.0f}" for (name, at), (_next, after) in pairwise(steps)]
+        spans = [
+            f"{STAGES.get(name, name)} {1000 * (after - at):.0f}"
+            for (name, at), (_next, after) in pairwise(step for step in steps if step[0] != "model")
+        ]
         outcome = f"{turn.stage}{f' ({turn.reason})' if turn.reason else ''}"
         print(f"{turn.pk:>4}  {turn.trigger:<9} {outcome:<23} {', '.join(spans)}")
 
