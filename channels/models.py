@@ -260,7 +260,7 @@ class ProviderCall(models.Model):
 
     channel = models.ForeignKey(Channel, models.CASCADE, related_name="calls", verbose_name=_("channel"))
     minute = models.DateTimeField(_("minute"))
-    call = models.CharField(_("call"), max_length=40)
+    call = models.CharField(pgettext_lazy("to a provider", "call"), max_length=40)
     count = models.PositiveIntegerField(_("calls"), default=0)
     errors = models.PositiveIntegerField(_("errors"), default=0)
     total_ms = models.PositiveBigIntegerField(_("time, ms"), default=0)

@@ -42,7 +42,10 @@ MENU: list[tuple[Any, list[tuple[str, Any, str, str]]]] = [
         _("Journals"),
         [
             ("timeline", _("Turns"), "admin:conversations_turn_changelist", "conversations.view_turn"),
+            ("sms", _("Messages"), "admin:conversations_message_changelist", "conversations.view_message"),
+            ("swap_horiz", _("Handovers"), "admin:conversations_takeover_changelist", "conversations.view_takeover"),
             ("move_to_inbox", _("Inbound events"), "admin:channels_inboundevent_changelist", "channels.view_inboundevent"),
+            ("network_ping", _("Provider calls"), "admin:channels_providercall_changelist", "channels.view_providercall"),
             ("payments", _("Model calls"), "admin:llm_usage_changelist", "llm.view_usage"),
         ],
     ),

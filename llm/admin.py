@@ -16,6 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminPasswordWidget
 
+from foundation.journal import Journal
+
 from . import prompts, trial
 from .models import LanguageModel, Prompt, Usage
 
@@ -107,7 +109,7 @@ class LanguageModelAdmin(ModelAdmin):
 
 
 @admin.register(Usage)
-class UsageAdmin(ModelAdmin):
+class UsageAdmin(Journal, ModelAdmin):
     """A journal: nobody adds, changes or deletes its lines."""
 
     list_display = (
@@ -119,15 +121,6 @@ class UsageAdmin(ModelAdmin):
     date_hierarchy = "at"
     ordering = ("-at", "-id")
     show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Usage | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Usage | None = None) -> bool:
-        return False
 
 
 @admin.register(Prompt)

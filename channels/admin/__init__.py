@@ -1,5 +1,5 @@
 """The managers' pages for channels, number rules and the inbox."""
 
-from . import channels, events, numbers
+from . import calls, channels, events, numbers
 
-__all__ = ["channels", "events", "numbers"]
+__all__ = ["calls", "channels", "events", "numbers"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -15,11 +14,13 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
+from foundation.journal import Journal
 from foundation.looks import badge, moment
 
 from .. import inbox
 from ..models import InboundEvent
-from ..owners import OwnedRows, visible_channels
+from ..owners import OwnedRows
+from .filters import ChannelFilter
 
 TONES = {
     InboundEvent.State.NEW: "info", InboundEvent.State.PROCESSED: "ok", InboundEvent.State.FAILED: "bad",
@@ -27,22 +28,8 @@ TONES = {
 }  # fmt: skip
 
 
-class ChannelFilter(admin.SimpleListFilter):
-    """The channels that the person may see."""
-
-    title = _("channel")
-    parameter_name = "channel"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(str(pk), name) for pk, name in visible_channels(request.user).values_list("pk", "name")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        value = self.value()
-        return queryset.filter(channel=value) if value and value.isdigit() else queryset
-
-
 @admin.register(InboundEvent)
-class InboundEventAdmin(OwnedRows, ModelAdmin):
+class InboundEventAdmin(Journal, OwnedRows, ModelAdmin):
     list_display = ("received", "channel", "shown_state", "reason", "source", "attempts", "processed")
     list_display_links = ("received",)
     list_filter = ("state", "source", ChannelFilter, "received_at")
@@ -98,15 +85,6 @@ class InboundEventAdmin(OwnedRows, ModelAdmin):
 
     def has_decide_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("channels.change_inboundevent"))
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 def pretty(payload: bytes) -> str:

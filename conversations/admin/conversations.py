@@ -17,6 +17,7 @@ from django.utils.translation import ngettext
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
+from channels.admin.filters import ChannelFilter
 from channels.owners import OwnedRows, visible
 from foundation.looks import ago, badge, badges, moment, two_lines
 from foundation.phones import shown
@@ -37,7 +38,7 @@ class ConversationAdmin(ChatPage, OwnedRows, ModelAdmin):
     list_display = ("who", "last_words", "led_by", "state", "channel")
     list_display_links = ("who",)
     list_filter = (
-        filters.ShowFilter, "mode", "needs_attention", filters.ConversationClientFilter, filters.ChannelFilter,
+        filters.ShowFilter, "mode", "needs_attention", filters.ConversationClientFilter, ChannelFilter,
     )  # fmt: skip
     list_per_page = 50
     list_fullwidth = True

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from channels.owners import visible_channels
+from channels.admin.filters import ChannelFilter
 
 from .. import attention
 
@@ -39,21 +39,6 @@ class ShowFilter(SimpleListFilter):
         if self.value() == "mine":
             return queryset.filter(mode="manager", taken_by=request.user)
         return queryset
-
-
-class ChannelFilter(SimpleListFilter):
-    """The channels that the person may see."""
-
-    title = _("channel")
-    parameter_name = "channel"
-    path = "channel"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(str(pk), name) for pk, name in visible_channels(request.user).values_list("pk", "name")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        value = self.value()
-        return queryset.filter(**{self.path: value}) if value and value.isdigit() else queryset
 
 
 class TurnChannelFilter(ChannelFilter):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -17,6 +16,7 @@ from django.utils.translation import ngettext
 from unfold.admin import ModelAdmin
 
 from channels.owners import OwnedRows
+from foundation.journal import Journal
 from foundation.looks import badge, badges, moment, two_lines
 
 from .. import attention
@@ -30,7 +30,7 @@ TONES = {
 
 
 @admin.register(Turn)
-class TurnAdmin(OwnedRows, ModelAdmin):
+class TurnAdmin(Journal, OwnedRows, ModelAdmin):
     """Nobody adds, changes or deletes its rows; a failed turn can be retried or dismissed."""
 
     channel_path = "conversation__channel"
@@ -130,12 +130,3 @@ class TurnAdmin(OwnedRows, ModelAdmin):
 
     def has_decide_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("conversations.change_turn"))
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False

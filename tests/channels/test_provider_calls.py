@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError
+from django.test import Client
 from django.utils import timezone
 
 from channels import provider_calls
@@ -160,3 +161,12 @@ def test_every_end_of_a_real_call_is_reported(channel: Channel) -> None:
     provider_calls.flush()
     counted = dict(ProviderCall.objects.values_list("call", "errors"))
     assert counted == {"ask fine": 0, "ask missing": 1, "ask slow": 1}
+
+
+def test_the_journal_shows_what_was_counted(admin_client: Client) -> None:
+    channel = Channel.objects.create(name="Demo", slug="calls", kind="widget", company="Demo")
+    ProviderCall.objects.create(channel=channel, minute=timezone.now(), call="send", count=4, errors=1, total_ms=400, max_ms=200)
+    page = admin_client.get("/admin/channels/providercall/")
+    assert page.status_code == 200
+    assert "100" in page.content.decode()
+    assert admin_client.post("/admin/channels/providercall/add/").status_code == 403

@@ -106,7 +106,7 @@ def test_the_menu_shows_what_a_person_may_open(admin_client: Client, client: Cli
 def test_every_page_is_in_our_look_and_what_nobody_needs_is_hidden() -> None:
     registered = {model._meta.label: model_admin for model, model_admin in admin.site._registry.items()}
     assert all(isinstance(model_admin, ModelAdmin) for model_admin in registered.values()), registered
-    hidden = {"channels.ProviderCall", "channels.ChannelLog", "django_celery_beat.SolarSchedule", "axes.AccessAttempt"}
+    hidden = {"channels.ChannelLog", "django_celery_beat.SolarSchedule", "axes.AccessAttempt"}
     assert not hidden & set(registered)
 
 

@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from channels.models import InboundEvent
+from conversations import takeover
 from conversations.admin import timeline
 from conversations.models import Contact, Conversation, Message, Turn
 
@@ -301,3 +302,24 @@ def test_the_menu_counts_what_waits(admin_client: Client, admin_user: Any) -> No
     badges = {str(item["title"]): item.get("badge") for item in items}
     assert (badges["Conversations"], badges["Needs attention"]) == (1, 1)
     assert Conversation.objects.count() == 1
+
+
+# ── Messages and handovers ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("model", ["message", "takeover"])
+def test_other_journals_are_read_only_and_know_whose_channel_it_is(admin_client: Client, client: Client, model: str) -> None:
+    theirs = a_conversation(a_channel(owner=a_manager()))
+    a_message(theirs, "customer", "секретный текст")
+    theirs.save()
+    takeover.take_over(theirs.pk)
+    where = f"admin:conversations_{model}_changelist"
+    page = admin_client.get(reverse(where))
+    assert page.status_code == 200
+    assert "секретный текст" not in page.content.decode()
+    [pk] = listed(admin_client, where)
+    assert admin_client.get(reverse(f"admin:conversations_{model}_change", args=[pk])).status_code == 200
+    for what, arguments in (("add", []), ("delete", [pk])):
+        assert admin_client.post(reverse(f"admin:conversations_{model}_{what}", args=arguments)).status_code == 403
+    client.force_login(a_manager())
+    assert listed(client, where) == []
