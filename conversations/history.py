@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from .models import Message, Takeover
+from .models import Conversation, Message, Takeover
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,25 +23,39 @@ class Line:
     at: datetime
 
 
-def recent(conversation_id: int, *, upto: int | None = None) -> list[Line]:
+def recent(conversation_id: int) -> list[Line]:
     """The last MAX_CONTEXT_MESSAGES messages of the last SESSION_TTL_DAYS days, oldest first, without withdrawn ones.
 
     Handovers between them appear as lines of the system, so that a bot that leads again knows that and why it was silent.
     """
+    return _with_handovers(conversation_id, [_line(message) for message in _messages(conversation_id)])
+
+
+def before_answer(conversation_id: int, turn_id: int, upto: int) -> list[Line]:
+    """As `recent`, for composing the reply of a turn: what the turn has to answer, up to message number `upto`, comes last.
+
+    A message may have come before our last reply and still wait for its answer; one that came after `upto` is answered
+    by the next turn.
+    """
+    messages = [m for m in _messages(conversation_id) if m.direction == Message.Direction.OUT or m.seq <= upto]
+    asked = [_line(m) for m in messages if m.turn_id == turn_id and m.direction == Message.Direction.IN]
+    numbers = {line.seq for line in asked}
+    return [*_with_handovers(conversation_id, [_line(m) for m in messages if m.seq not in numbers]), *asked]
+
+
+def _messages(conversation_id: int) -> list[Message]:
     since = timezone.now() - timedelta(days=settings.SESSION_TTL_DAYS)
     messages = (
         Message.objects.filter(conversation_id=conversation_id, created_at__gte=since)
         .exclude(state__in=(Message.State.SUPPRESSED, Message.State.FAILED))
-        .only("id", "seq", "author", "kind", "text", "details", "sent_at")
+        .only("id", "seq", "author", "direction", "kind", "text", "transcribed", "details", "sent_at", "turn")
         .order_by("-seq")
     )
-    if upto is not None:
-        messages = messages.filter(seq__lte=upto)
-    lines = [Line(m.seq, m.author, said(m), m.sent_at) for m in messages[: settings.MAX_CONTEXT_MESSAGES]]
-    lines.reverse()
-    if any(line.author == Message.Author.MANAGER for line in lines):
-        lines = _with_handovers(conversation_id, lines)
-    return lines
+    return list(messages[: settings.MAX_CONTEXT_MESSAGES])[::-1]
+
+
+def _line(message: Message) -> Line:
+    return Line(message.seq, message.author, said(message), message.sent_at)
 
 
 def said(message: Message) -> str:
@@ -55,6 +69,8 @@ def said(message: Message) -> str:
 
 
 def _with_handovers(conversation_id: int, lines: list[Line]) -> list[Line]:
+    if not any(line.author == Message.Author.MANAGER for line in lines):
+        return lines
     first = lines[0].seq
     marks = [
         Line(
@@ -63,7 +79,9 @@ def _with_handovers(conversation_id: int, lines: list[Line]) -> list[Line]:
             _("A manager took over the conversation.") if t.mode == "manager" else _("The assistant leads again."),
             t.at,
         )
-        for t in Takeover.objects.filter(conversation_id=conversation_id, after_seq__gte=first - 1).order_by("at")
+        for t in Takeover.objects.filter(conversation_id=conversation_id, after_seq__gte=first - 1)
+        .exclude(mode=Conversation.Mode.CLOSED)
+        .order_by("at")
     ]
     return sorted([*lines, *marks], key=lambda line: (line.seq, line.author == Message.Author.SYSTEM))
 

@@ -20,7 +20,7 @@ from foundation import live
 from foundation.db import execute, row, rows
 
 from . import turns
-from .models import Conversation, Message, Takeover
+from .models import Conversation, Message, Takeover, Turn
 
 logger = logging.getLogger(__name__)
 
@@ -74,13 +74,14 @@ def _take(conversation: Any, user: Any, cause: str) -> None:
     execute(
         f"""
         UPDATE conversations_turn
-        SET stage = 'superseded', reason = 'manager', leased_until = NULL, lease_token = NULL, finished_at = now(),
+        SET stage = 'superseded', reason = %(reason)s, leased_until = NULL, lease_token = NULL, finished_at = now(),
             timeline = timeline || {turns.mark("takeover")}
         WHERE conversation_id = %(id)s AND stage IN {turns.OPEN}
         """,  # noqa: S608
-        {"id": conversation.id},
+        {"id": conversation.id, "reason": Turn.Reason.CLOSED if cause == Cause.CLOSED else Turn.Reason.MANAGER},
     )
-    _record(conversation.id, Conversation.Mode.MANAGER, cause, user, conversation.last_seq)
+    mode = Conversation.Mode.CLOSED if cause == Cause.CLOSED else Conversation.Mode.MANAGER
+    _record(conversation.id, mode, cause, user, conversation.last_seq)
 
 
 def give_back(conversation_id: int, *, user: Any = None, cause: str = Cause.GIVEN_BACK) -> bool:
@@ -127,6 +128,8 @@ def close(conversation_id: int, *, user: Any = None) -> bool:
         if conversation is None or conversation.mode == Conversation.Mode.CLOSED:
             return False
         _take(conversation, user, Cause.CLOSED)
+        if conversation.mode == Conversation.Mode.MANAGER:
+            _record(conversation.id, Conversation.Mode.CLOSED, Cause.CLOSED, user, conversation.last_seq)
         execute(
             "UPDATE conversations_conversation SET mode = 'closed', resumes_at = NULL WHERE id = %(id)s",
             {"id": conversation.id},

@@ -41,7 +41,7 @@ INSERT INTO conversations_turn AS t (conversation_id, trigger, stage, from_seq, 
 VALUES (%(conversation)s, %(trigger)s, %(stage)s, %(seq)s, %(seq)s, now() + make_interval(secs => %(hold)s),
         {mark("received")})
 ON CONFLICT (conversation_id) WHERE stage IN {OPEN} DO UPDATE
-SET version = t.version + 1, upto_seq = EXCLUDED.upto_seq,
+SET version = t.version + 1, upto_seq = greatest(t.upto_seq, EXCLUDED.upto_seq),
     due_at = greatest(t.due_at, least(EXCLUDED.due_at, t.opened_at + make_interval(secs => %(max_hold)s))),
     timeline = t.timeline || {mark("joined")}
 WHERE t.stage <> 'deliver'

@@ -94,7 +94,7 @@ def answer(turn_id: int) -> None:
             turns.fail(claimed, Turn.Reason.NO_ASSISTANT)
             return
         _show_typing(claimed)
-        lines = history.recent(claimed.conversation_id)
+        lines = history.before_answer(claimed.conversation_id, claimed.id, claimed.upto_seq)
         passages = find_passages(configured.assistant, lines)
         contact = Contact.objects.only("language", "name", "full_name", "business_name").get(pk=claimed.contact_id)
         try:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from channels import directory
 from channels.adapters.widget import WidgetAdapter
 from channels.models import InboundEvent
-from conversations import outbox, takeover, turns
+from conversations import outbox, takeover, turns, verdicts
 from conversations.models import Contact, Conversation, Message, Takeover, Turn
 from conversations.tasks import sweep
 from foundation.errors import Rejected, Retry, Unconfirmed
@@ -138,8 +138,10 @@ def test_nobody_is_starved_by_a_customer_who_writes_on(
 ) -> None:
     original = agent.complete
     rounds = iter(range(2))
+    requests: list[Any] = []
 
     def complete(*args: Any, **kwargs: Any) -> Any:
+        requests.append(args[0])
         if next(rounds, None) is not None:
             company.says("ещё")
             broker.run_one("conversations.receive")
@@ -154,6 +156,9 @@ def test_nobody_is_starved_by_a_customer_who_writes_on(
     assert len(company.sent()) == 2
     [late] = second.messages.filter(direction="in")
     assert late.seq == 3
+    # It was written before the first reply, and still is what the second one answers.
+    assert [request.facts["question"] for request in requests] == ["Здравствуйте!", "Здравствуйте!\nещё", "ещё"]
+    assert requests[-1].messages[-1].role == "user"
 
 
 def test_a_message_while_the_reply_is_on_its_way_opens_the_next_turn(company: Company, broker: Broker) -> None:
@@ -205,6 +210,34 @@ def test_the_bot_resumes_and_answers_what_the_manager_did_not(company: Company, 
     broker.run()
     assert len(company.sent()) == 2
     assert [t.mode for t in Takeover.objects.order_by("id")] == ["manager", "bot"]
+
+
+def test_what_is_closed_stays_silent_until_the_customer_writes_again(company: Company, broker: Broker) -> None:
+    company.says("Здравствуйте!")
+    broker.run_one()
+    assert takeover.close(company.conversation().pk)
+    assert not takeover.close(company.conversation().pk)
+    broker.run()
+    assert company.sent() == []
+    assert (company.turns()[0].stage, company.turns()[0].reason) == ("superseded", "closed")
+    company.says("Ещё вопрос: есть доставка?")
+    broker.run()
+    assert company.conversation().mode == Conversation.Mode.BOT
+    assert len(company.sent()) == 1
+
+
+def test_messages_met_with_silence_join_the_turn_that_is_open(company: Company, broker: Broker) -> None:
+    company.channel.moderation = True
+    company.channel.save()
+    company.says("Привет")
+    broker.run()
+    company.says("Вы тут?")
+    broker.run_one("conversations.receive")
+    verdicts.decide(Contact.objects.get().pk, True, user=None)
+    [turn] = [turn for turn in company.turns() if turn.is_open]
+    assert (turn.from_seq, turn.upto_seq) == (1, 2)
+    broker.run()
+    assert len(company.sent()) == 1
 
 
 def test_the_bot_resumes_by_itself_after_the_pause(company: Company, broker: Broker) -> None:

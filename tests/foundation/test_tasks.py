@@ -44,13 +44,16 @@ def test_rabbitmq_counts_whole_seconds(sent: list[Any], settings: Any, broker: s
 
 
 @pytest.mark.parametrize("error", [OperationalError("away"), ConnectionResetError(), ValueError("unforeseen")])
-def test_a_broker_in_trouble_is_nobodys_trouble(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_a_broker_in_trouble_is_nobodys_trouble_and_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
     def broken(*args: Any, **kwargs: Any) -> None:
         raise error
 
     monkeypatch.setattr(current_app, "send_task", broken)
     with transaction.atomic():
         tasks.kick("sales.answer", 7)
+    assert caplog.records
 
 
 def test_in_the_web_process_a_thread_publishes(sent: list[Any], settings: Any) -> None:
