@@ -1,8 +1,9 @@
-"""Where a request comes from, as far as our own proxies vouch for it."""
+"""Where a request comes from, as far as our own proxies vouch for it, and which addresses belong to the internet."""
 
 from __future__ import annotations
 
 import ipaddress
+import socket
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -34,3 +35,30 @@ def network(address: str) -> str:
         mapped = parsed.ipv4_mapped
         return str(mapped) if mapped else str(ipaddress.IPv6Network((parsed, 64), strict=False))
     return str(parsed)
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address belongs to the internet: not to this machine, a private network, a cloud's metadata service,
+    a carrier's or a translated one, in whatever form it is written.
+    """
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(parsed, ipaddress.IPv6Address):
+        embedded = parsed.ipv4_mapped or parsed.sixtofour or _translated(parsed)
+        if embedded is not None:
+            return is_public(str(embedded))
+    return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved
+
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+def _translated(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
+
+
+def addresses_of(host: str, port: int) -> list[str]:
+    """What a host name resolves to now, in the order in which to try. Raises OSError (socket.gaierror)."""
+    return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Mapping
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -36,3 +37,11 @@ def execute(sql: str, params: Mapping[str, Any]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return int(cursor.rowcount)
+
+
+def now() -> datetime:
+    """The database's clock, the only one by which rows fall due: workers' clocks may differ."""
+    found = row("SELECT now() AS now", {})
+    assert found is not None
+    moment: datetime = found.now
+    return moment

@@ -6,6 +6,7 @@ Exactly one layer retries, and it is never this one.
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +17,10 @@ from typing import Any
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from .addresses import addresses_of, is_public
 from .errors import ProviderError, Rejected, Retry, Unauthorized, Unconfirmed
 
 logger = logging.getLogger(__name__)
@@ -42,12 +46,52 @@ observers: list[Callable[[str, str, int], None]] = []
 _local = threading.local()
 
 
-def _adapter() -> HTTPAdapter:
+def _adapter(public_only: bool = False) -> HTTPAdapter:
     """One connection pool a thread. Without a session there are no cookies, proxies or redirects to guard against."""
-    adapter: HTTPAdapter | None = getattr(_local, "adapter", None)
+    name = "public_adapter" if public_only else "adapter"
+    adapter: HTTPAdapter | None = getattr(_local, name, None)
     if adapter is None:
-        adapter = _local.adapter = HTTPAdapter(pool_connections=8, pool_maxsize=POOL_SIZE, max_retries=0)
+        kind = _PublicAdapter if public_only else HTTPAdapter
+        adapter = kind(pool_connections=8, pool_maxsize=POOL_SIZE, max_retries=0)
+        setattr(_local, name, adapter)
     return adapter
+
+
+class _PublicOnly(HTTPConnection):
+    """Connects to the very address that was looked at: a name that resolves anew in between cannot lead elsewhere."""
+
+    def _new_conn(self) -> socket.socket:
+        name = self._dns_host
+        try:
+            found = addresses_of(name, self.port or self.default_port)
+        except OSError as error:
+            raise urllib3.exceptions.NameResolutionError(self.host, self, socket.gaierror(str(error))) from error
+        if not found or not all(map(is_public, found)):
+            raise Rejected("the link does not lead to a public address", code="private_address")
+        self._dns_host = found[0]
+        try:
+            return super()._new_conn()
+        finally:
+            # Host header, SNI and certificate go by the name.
+            self._dns_host = name
+
+
+class _PublicOnlyTLS(_PublicOnly, HTTPSConnection):
+    pass
+
+
+class _PublicPool(HTTPConnectionPool):
+    ConnectionCls = _PublicOnly
+
+
+class _PublicTLSPool(HTTPSConnectionPool):
+    ConnectionCls = _PublicOnlyTLS
+
+
+class _PublicAdapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _PublicPool, "https": _PublicTLSPool}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +120,14 @@ def call(
     read_timeout: float = READ_TIMEOUT,
     deadline: float = DEADLINE,
     max_bytes: int = MAX_BYTES,
+    public_only: bool = False,
 ) -> Answer:
     """Make one request and return whatever answer came, of any status.
 
     `writes` says whether repeating the request could do something twice: then a lost answer is `Unconfirmed`, otherwise
     `Retry`. `label` names the call in logs; the URL, which may carry secrets, is never logged. Redirects are not
-    followed. Raises Retry, Unconfirmed.
+    followed. With `public_only` no address of a private network is connected to: for links that others gave us. Raises
+    Retry, Unconfirmed; Rejected for an answer that is too large and a private address.
     """
     started = time.monotonic()
     lost = Unconfirmed if writes else Retry
@@ -91,7 +137,7 @@ def call(
         ).prepare()
         if not (request.url or "").startswith(("http://", "https://")):
             raise requests.exceptions.InvalidSchema(label)
-        with _adapter().send(request, stream=True, timeout=(CONNECT_TIMEOUT, read_timeout)) as response:
+        with _adapter(public_only).send(request, stream=True, timeout=(CONNECT_TIMEOUT, read_timeout)) as response:
             body = _read(response, started + deadline, max_bytes, lost, label)
             answer = Answer(response.status_code, response.headers, body)
     except ProviderError as error:

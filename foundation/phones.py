@@ -36,6 +36,13 @@ def canonical(raw: str) -> str | None:
     return None
 
 
+def found_in(text: str) -> str | None:
+    """The first phone number that somebody wrote among other words, in canonical form."""
+    for match in phonenumbers.PhoneNumberMatcher(text, DEFAULT_REGION):
+        return f"{match.number.country_code}{match.number.national_number}"
+    return None
+
+
 def shown(phone: str) -> str:
     """`77011234567` as people read it: `+7 701 123 4567`."""
     try:
