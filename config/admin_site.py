@@ -18,7 +18,14 @@ MENU: list[tuple[Any, list[tuple[str, Any, str, str]]]] = [
             ("space_dashboard", _("Today"), "admin:index", ""),
             ("forum", _("Conversations"), "admin:conversations_conversation_changelist", "conversations.view_conversation"),
             ("error", _("Needs attention"), "admin:attention", "conversations.view_conversation"),
+            ("call", _("Calls"), "admin:sales_scheduledcall_day", "sales.view_scheduledcall"),
             ("group", _("Contacts"), "admin:conversations_contact_changelist", "conversations.view_contact"),
+        ],
+    ),
+    (
+        _("Sales"),
+        [
+            ("schedule_send", _("Follow-ups"), "admin:sales_followup_changelist", "sales.view_followup"),
         ],
     ),
     (
@@ -64,6 +71,9 @@ MENU: list[tuple[Any, list[tuple[str, Any, str, str]]]] = [
     ),
 ]
 
+#: A line that opens one of several pages is lit on every page below this address.
+BELOW = {"admin:sales_scheduledcall_day": "admin:sales_scheduledcall_changelist"}
+
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """The menu for this person, with the counts of what waits for them."""
@@ -78,6 +88,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 def _item(icon: str, title: Any, name: str, permission: str, badges: dict[str, int]) -> dict[str, Any]:
     item: dict[str, Any] = {"icon": icon, "title": title, "link": reverse(name)}
+    if name in BELOW:
+        item["active"] = lambda request: request.path.startswith(reverse(BELOW[name]))
     if badges.get(name):
         item |= {"badge": badges[name], "badge_variant": "danger"}
     return item
@@ -105,7 +117,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",
-    "STYLES": [_file("saudager/admin/admin.css")],
+    "STYLES": [_file("saudager/admin/admin.css"), _file("saudager/admin/sales.css")],
     "SCRIPTS": [_file("saudager/admin/admin.js")],
     "DASHBOARD_CALLBACK": "config.dashboard.context",
     "COLORS": {

@@ -23,6 +23,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("stats/", StatsView.as_view(), name="stats"),
     path("", include("channels.api")),
     path("", include("conversations.api")),
+    path("", include("sales.api.follow_ups")),
+    path("", include("sales.api.calls")),
 ]
 if apps.is_installed("drf_spectacular_sidecar"):
     # Swagger's own scripts come from this server, never from a content network.

@@ -34,14 +34,20 @@ ROUTES = {
     "channels.check": "poll",
     "channels.purge": "maintenance",
     "conversations.receive": "incoming_messages",
+    "conversations.transcribe": "voice_transcription",
     "conversations.classify": "answers",
     "conversations.deliver": "outgoing_messages",
     "conversations.confirm": "outgoing_messages",
     "conversations.sweep": "maintenance",
     "sales.answer": "answers",
+    "sales.touch": "follow_ups",
+    "sales.plan_follow_ups": "maintenance",
+    "sales.fire_touches": "follow_ups",
+    "sales.remind_calls": "follow_ups",
     "knowledge.parse": "knowledge",
     "knowledge.scan": "knowledge",
     "knowledge.sweep": "maintenance",
+    "config.backup": "maintenance",
 }
 
 
@@ -88,8 +94,12 @@ def schedule(polling_interval: float, sweep_interval: float) -> dict[str, Any]:
         "conversations.sweep": sweep_interval,
         "knowledge.sweep": 15.0,
         "knowledge.scan": 30.0,
+        "sales.fire_touches": 30.0,
+        "sales.plan_follow_ups": 60.0,
+        "sales.remind_calls": 60.0,
         "channels.check_all": 60.0,
         "channels.purge": 3600.0,
+        "config.backup": 3600.0,
     }
     return {
         task: {"task": task, "schedule": seconds, "options": {"expires": max(seconds, 5.0)}} for task, seconds in every.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -19,6 +19,8 @@ from conversations.admin.attention_page import waiting
 from conversations.models import Message, Turn
 from foundation.db import row
 from foundation.queues import queue_sizes
+from sales.models import FollowUp, ScheduledCall, Touch
+from sales.owners import visible_calls
 
 PERMISSION = "conversations.view_conversation"
 REFRESH_SECONDS = 5
@@ -52,10 +54,24 @@ def figures(user: Any) -> dict[str, Any]:
         "others": counted.others,
         "cost": turns.aggregate(sum=Sum("cost"))["sum"] or 0,
         **_times(user, midnight),
+        **_sales(user, midnight),
         "channels": list(visible_channels(user).filter(enabled=True).order_by("name")),
         "waiting": _oldest(user),
         "queues": queue_sizes(),
     }
+
+
+def _sales(user: Any, midnight: datetime) -> dict[str, int]:
+    """Follow-ups under way, touches that are due before the day ends, calls of today: what this person may see of it."""
+    tomorrow, told = midnight + timedelta(days=1), dict[str, int]()
+    if user.has_perm("sales.view_followup"):
+        active = visible(FollowUp.objects.filter(state=FollowUp.State.ACTIVE), user, "conversation__channel").order_by()
+        due = Touch.objects.filter(state=Touch.State.PLANNED, planned_at__lt=tomorrow, follow_up__in=active.values("pk"))
+        told |= {"follow_ups": active.count(), "touches": due.count()}
+    if user.has_perm("sales.view_scheduledcall"):
+        today = visible_calls(ScheduledCall.objects.filter(starts_at__gte=midnight, starts_at__lt=tomorrow), user)
+        told["calls"] = today.exclude(status=ScheduledCall.Status.CANCELLED).count()
+    return told
 
 
 def _messages(user: Any) -> QuerySet[Message]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import sys
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import environ
@@ -53,6 +54,21 @@ def key_bytes(name: str, text: str) -> bytes:
     if len(key) != 32:
         raise ImproperlyConfigured(f"{name} must be 32 random bytes in base64 (openssl rand -base64 32).")
     return key
+
+
+def clock(text: str, name: str) -> str:
+    """`10`, `9:30` or `09:30` as `HH:MM`. Raises ImproperlyConfigured."""
+    hours, _colon, minutes = text.strip().partition(":")
+    if hours.isdigit() and (minutes or "0").isdigit() and int(hours) < 24 and int(minutes or 0) < 60:
+        return f"{int(hours):02}:{int(minutes or 0):02}"
+    raise ImproperlyConfigured(f"{name} is a time of day such as 10 or 10:30.")
+
+
+def rising(hours: list[float]) -> list[float]:
+    """At most five numbers of hours, each greater than the one before. Raises ImproperlyConfigured."""
+    if not 1 <= len(hours) <= 5 or hours[0] <= 0 or any(after <= before for before, after in pairwise(hours)):
+        raise ImproperlyConfigured("FOLLOW_UP_INTERVALS is one to five rising numbers of hours: 24,72,168,336,720.")
+    return hours
 
 
 # ── Secrets ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -228,11 +244,13 @@ DJANGO_CELERY_BEAT_TZ_AWARE = True
 #: In the web process a hint to the broker is published by a thread of its own, so that no request waits for the broker.
 KICK_IN_BACKGROUND = env.bool("KICK_IN_BACKGROUND", default=bool(DATABASE_POOL))
 
-#: Which task carries out which step. `transcribe` and `touch` get theirs with the voice and follow-up rooms.
+#: Which task carries out which step.
 PIPELINE = {
     "receive": "conversations.receive",
+    "transcribe": "conversations.transcribe",
     "classify": "conversations.classify",
     "answer": "sales.answer",
+    "touch": "sales.touch",
     "deliver": "conversations.deliver",
     "confirm": "conversations.confirm",
     "parse": "knowledge.parse",
@@ -252,6 +270,21 @@ RATE_LIMIT_PER_MINUTE = env.int("RATE_LIMIT_PER_MINUTE", default=60)
 RAW_EVENT_DAYS = env.int("RAW_EVENT_DAYS", default=30)
 BOT_LOOP_TURNS = env.int("BOT_LOOP_TURNS", default=30)
 KNOWLEDGE_BASE_PATH = Path(env("KNOWLEDGE_BASE_PATH", default=str(VAR_DIR / "knowledge_base"))).resolve()
+
+#: Where the daily copies of the database lie, and how many are kept.
+BACKUP_PATH = Path(env("BACKUP_PATH", default=str(VAR_DIR / "backups"))).resolve()
+BACKUP_KEEP = max(1, env.int("BACKUP_KEEP", default=7))
+
+# ── Hours and touches ────────────────────────────────────────────────────────────────────────────────────────────────
+#: What a new assistant's working day is, Monday to Friday, in its zone: `10` and `10:00` mean the same.
+WORKING_HOURS_START = clock(env("WORKING_HOURS_START", default="10"), "WORKING_HOURS_START")
+WORKING_HOURS_END = clock(env("WORKING_HOURS_END", default="18"), "WORKING_HOURS_END")
+ENABLE_FOLLOW_UPS = env.bool("ENABLE_FOLLOW_UPS", default=True)
+#: Hours after our last unanswered message at which the touches are due, rising, at most five.
+FOLLOW_UP_INTERVALS = rising(env.list("FOLLOW_UP_INTERVALS", cast=float, default=[24, 72, 168, 336, 720]))
+#: The largest and longest voice message that is written down. Gemini takes 20 MB inline, a third of it lost to base64.
+MAX_VOICE_MB = env.float("MAX_VOICE_MB", default=14)
+MAX_VOICE_SECONDS = env.float("MAX_VOICE_SECONDS", default=600)
 
 # ── API ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 REST_FRAMEWORK = {
@@ -287,6 +320,11 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "ENUM_NAME_OVERRIDES": {
+        "MessageState": "conversations.models.Message.State",
+        "FollowUpState": "sales.models.FollowUp.State",
+        "TouchState": "sales.models.Touch.State",
+    },
 }
 
 # ── Logs, errors ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -17,12 +17,14 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from channels.models import ProviderCall
-from channels.owners import visible_channels
+from channels.owners import visible, visible_channels
 from conversations.api import visible_contacts
 from conversations.outbox import GIVE_UP_AFTER
 from foundation.db import row
 from foundation.queues import queue_sizes
 from llm.models import Usage
+from sales.models import FollowUp, ScheduledCall
+from sales.owners import visible_calls
 
 from .permissions import may_view
 
@@ -44,6 +46,7 @@ def stats(user: Any) -> dict[str, Any]:
         "time": now,
         "day_started_at": today,
         **_messages(channels, now, today),
+        **_sales(user, today),
         "contacts": _contacts(user, today),
         "processing": _processing(channels, today),
         "queue_size": queue_sizes(),
@@ -62,7 +65,9 @@ SELECT
     count(*) FILTER (WHERE direction = 'out' AND state IN {LEFT} AND sent_at >= %(today)s) AS messages_sent_today,
     count(*) FILTER (WHERE direction = 'out' AND state = 'failed' AND state_changed_at >= %(today)s) AS messages_failed_today,
     count(*) FILTER (WHERE direction = 'in' AND transcribed AND created_at >= %(today)s) AS voice_transcribed_today,
-    count(DISTINCT turn_id) FILTER (WHERE author = 'bot' AND created_at >= %(today)s) AS answers_generated_today
+    count(DISTINCT turn_id) FILTER (WHERE author = 'bot' AND created_at >= %(today)s) AS answers_generated_today,
+    count(DISTINCT turn_id) FILTER (
+        WHERE cycle IS NOT NULL AND direction = 'out' AND state IN {LEFT} AND sent_at >= %(today)s) AS touches_sent_today
 FROM conversations_message
 WHERE created_at >= %(since)s AND (%(channels)s::bigint[] IS NULL OR channel_id = ANY(%(channels)s::bigint[]))
 """  # noqa: S608
@@ -82,6 +87,19 @@ def _messages(channels: list[int] | None, now: datetime, today: datetime) -> dic
         },
     )
     return dict(counted._asdict()) if counted else {}
+
+
+def _sales(user: Any, today: datetime) -> dict[str, int]:
+    """Cadences under way; calls to come, or not yet marked, and those of today."""
+    status = ScheduledCall.Status
+    tomorrow = midnight(today + timedelta(hours=36))
+    of_today = Q(starts_at__gte=today, starts_at__lt=tomorrow) & ~Q(status=status.CANCELLED)
+    calls = visible_calls(ScheduledCall.objects.filter(Q(status=status.SCHEDULED) | of_today).order_by(), user)
+    counted = calls.aggregate(
+        calls_scheduled=Count("pk", filter=Q(status=status.SCHEDULED)), calls_today=Count("pk", filter=of_today)
+    )
+    active = visible(FollowUp.objects.filter(state=FollowUp.State.ACTIVE), user, "conversation__channel")
+    return {"follow_ups_active": active.count(), **counted}
 
 
 def _contacts(user: Any, today: datetime) -> dict[str, int]:
@@ -197,6 +215,10 @@ class StatsSerializer(serializers.Serializer[Any]):
     messages_failed_today = serializers.IntegerField()
     voice_transcribed_today = serializers.IntegerField()
     answers_generated_today = serializers.IntegerField()
+    touches_sent_today = serializers.IntegerField(help_text="Messages of follow-ups.")
+    follow_ups_active = serializers.IntegerField()
+    calls_scheduled = serializers.IntegerField(help_text="Agreed, and not yet marked as having taken place or missed.")
+    calls_today = serializers.IntegerField(help_text="Those that begin today, except the cancelled ones.")
     contacts = ContactCounts()
     processing = Processing()
     queue_size = serializers.DictField(

@@ -74,7 +74,7 @@ class ContactSerializer(serializers.ModelSerializer[Contact]):
         model = Contact
         fields = [
             "id", "phone", "name", "full_name", "business_name", "is_client", "confidence", "reasoning", "classified_at",
-            "verdict_final", "language", "opted_out_at", "last_message_at", "created_at",
+            "verdict_final", "language", "time_zone", "opted_out_at", "last_message_at", "created_at",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -161,7 +161,7 @@ _PHONE = OpenApiParameter(
 
 @extend_schema(tags=["contacts"], parameters=[_PHONE])
 class ContactDetail(RetrieveAPIView[Contact]):
-    """One contact and its conversations."""
+    """One contact and its conversations. Served by `sales.api.follow_ups`, which knows more of a contact."""
 
     permission_model = "conversations.contact"
     serializer_class = ContactWithConversations
@@ -379,7 +379,6 @@ def _refuse_excluded(channel: Channel, phone: str | None) -> None:
 
 urlpatterns = [
     path("contacts/", ContactList.as_view(), name="contacts"),
-    path("contacts/<str:phone>/", ContactDetail.as_view(), name="contact"),
     path("contacts/<str:phone>/classify/", Classify.as_view(), name="classify"),
     path("messages/<int:contact_id>/", MessageList.as_view(), name="messages"),
     path("logs/messages/", MessageLog.as_view(), name="message-log"),

@@ -14,7 +14,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from channels.models import Channel
+from channels.models import Channel, known_zone
 from foundation.crypto import blind_index, name_hashes
 from foundation.fields import EncryptedCharField, EncryptedJSONField, EncryptedTextField
 from foundation.phones import shown
@@ -40,6 +40,10 @@ class Contact(models.Model):
         _("a manager's verdict"), default=False, editable=False, help_text=_("The moderator does not change it.")
     )
     language = models.CharField(_("language"), max_length=5, blank=True, default="")
+    time_zone = models.CharField(
+        _("time zone"), max_length=64, blank=True, default="", db_default="", validators=[known_zone],
+        help_text=_("Where the contact is, once known; empty: where the company is."),
+    )  # fmt: skip
     opted_out_at = models.DateTimeField(_("opted out"), null=True, blank=True)
     last_message_at = models.DateTimeField(_("last message"), null=True, editable=False)
     created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
@@ -144,6 +148,9 @@ class Conversation(models.Model):
             models.Index(F("last_inbound_at").desc(nulls_last=True), name="conversation_recent"),
             models.Index(fields=["attention_at"], name="conversation_attention", condition=Q(needs_attention=True)),
             models.Index(fields=["resumes_at"], name="conversation_resumes", condition=Q(mode="manager")),
+            models.Index(
+                fields=["last_outbound_at"], name="conversation_silent", condition=Q(mode="bot", needs_attention=False)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -191,6 +198,41 @@ class Turn(models.Model):
         UNDELIVERED = "undelivered", _("the reply could not be delivered")
         UNCONFIRMED = "unconfirmed", _("the reply may not have arrived")
         HANDOFF = "handoff", _("handed over to a manager")
+        REPLIED = "replied", _("the customer wrote first")
+        LATE = "late", _("its hours were over")
+        OPTED_OUT = "opted_out", _("the customer does not want to be written to")
+        UNHEARD = "unheard", _("a voice message could not be understood")
+        UNTRACEABLE = "untraceable", _("the answer stated what no source confirms")
+
+    class Intent(models.TextChoices):
+        """What the customer's last message wants."""
+
+        GREETING = "greeting", _("greeting")
+        QUESTION = "question", _("question")
+        PRICE = "price", _("price")
+        ORDER = "order", _("order")
+        OBJECTION = "objection", _("objection")
+        COMPLAINT = "complaint", _("complaint")
+        CALL = "call", _("call")
+        HANDOFF = "handoff", _("wants a person")
+        OPT_OUT = "opt_out", _("asks not to be written to")
+        THANKS = "thanks", _("thanks")
+        OTHER = "other", _("other")
+
+    class Emotion(models.TextChoices):
+        CALM = "calm", _("calm")
+        INTERESTED = "interested", _("interested")
+        DOUBTING = "doubting", _("doubting")
+        ANNOYED = "annoyed", _("annoyed")
+        HAPPY = "happy", _("happy")
+
+    class Commitment(models.TextChoices):
+        """What the customer's last message says to our proposal."""
+
+        YES = "yes", _("agrees")
+        NO = "no", _("declines")
+        VAGUE = "vague", _("hesitates")
+        NONE = "none", _("nothing")
 
     conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="turns", verbose_name=_("conversation"))
     trigger = models.CharField(
@@ -213,8 +255,16 @@ class Turn(models.Model):
     timeline = models.JSONField(_("timeline"), default=list, db_default=models.Value([], models.JSONField()))
     """What happened when: `[{"at": ISO time, "what": stage or event, "ms": duration}, …]`, oldest first."""
     finished_at = models.DateTimeField(_("finished"), null=True, editable=False)
+    intent = models.CharField(_("intent"), max_length=10, choices=Intent, blank=True, default="", db_default="", editable=False)
+    emotion = models.CharField(
+        _("mood"), max_length=10, choices=Emotion, blank=True, default="", db_default="", editable=False
+    )
+    commitment = models.CharField(
+        _("commitment"), max_length=5, choices=Commitment, blank=True, default="", db_default="", editable=False
+    )
+    language = models.CharField(_("language"), max_length=5, blank=True, default="", db_default="", editable=False)
     outcome = EncryptedJSONField(verbose_name=_("what the model decided"), null=True, editable=False)
-    """Intent, emotion, commitment, SPIN stage, language, actions: the structured part of the answer."""
+    """SPIN stage, what was learnt, actions, times offered: the rest of the structured answer."""
     knowledge_used = models.JSONField(
         _("knowledge used"), default=list, db_default=models.Value([], models.JSONField()), editable=False
     )
@@ -242,6 +292,7 @@ class Turn(models.Model):
             models.Index(fields=["-finished_at"], name="turn_failed", condition=Q(stage="failed")),
             models.Index(fields=["conversation", "-id"], name="turn_of_conversation"),
             models.Index(fields=["-opened_at"], name="turn_recent"),
+            models.Index(fields=["conversation"], name="turn_late", condition=Q(stage="superseded", reason="late")),
         ]
 
     def __str__(self) -> str:
@@ -305,12 +356,18 @@ class Message(models.Model):
     kind = models.CharField(_("kind"), max_length=10, choices=Kind, default=Kind.TEXT, db_default=Kind.TEXT)
     text = EncryptedTextField(verbose_name=_("text"), blank=True, default="")
     transcribed = models.BooleanField(_("transcribed"), default=False, db_default=False)
+    unheard = models.BooleanField(default=False, db_default=False, editable=False)
+    """A voice message whose words are still to be written down."""
     details = EncryptedJSONField(verbose_name=_("details"), null=True)
     """Media, location, card, tapped action, quoted id: `{"media": [{"ref", "mime", "name", …}], "reply_to": …}`."""
     external_id = models.CharField(_("provider's id"), max_length=255, null=True)
     state = models.CharField(_("state"), max_length=12, choices=State)
     state_changed_at = models.DateTimeField(_("state since"), db_default=Now())
     epoch = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    cycle = models.PositiveIntegerField(null=True, editable=False)
+    """Set on what nobody asked for (a touch): it leaves only while the customer has not written since."""
+    valid_until = models.DateTimeField(null=True, editable=False)
+    """Until when it may leave; what nobody asked for must not arrive at night."""
     sent_at = models.DateTimeField(_("time"), db_default=Now())
     """When it was said: the provider's time for a customer's message, the time of acceptance for ours."""
     created_at = models.DateTimeField(_("stored"), db_default=Now())

@@ -8,7 +8,7 @@ silently sent twice.
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -39,8 +39,10 @@ _source_id = ContactIdentity._meta.get_field("source_id")
 
 _INSERT = """
 INSERT INTO conversations_message
-    (conversation_id, channel_id, turn_id, seq, direction, author, user_id, kind, text, state, epoch)
-VALUES (%(conversation)s, %(channel)s, %(turn)s, %(seq)s, 'out', %(author)s, %(user)s, 'text', %(text)s, 'queued', %(epoch)s)
+    (conversation_id, channel_id, turn_id, seq, direction, author, user_id, kind, text, state, epoch, cycle,
+    valid_until)
+VALUES (%(conversation)s, %(channel)s, %(turn)s, %(seq)s, 'out', %(author)s, %(user)s, 'text', %(text)s, 'queued', %(epoch)s,
+    %(cycle)s, %(valid_until)s)
 """
 
 
@@ -57,9 +59,13 @@ WHERE id = %(id)s
 
 
 def queue(
-    conversation: Any, channel_id: int, texts: list[str], *, author: str, turn_id: int | None = None, user: Any = None
-) -> None:
-    """Put messages into the outbox of a conversation, whose lock the caller holds (`id`, `last_seq`, `epoch`)."""
+    conversation: Any, channel_id: int, texts: list[str], *, author: str, turn_id: int | None = None, user: Any = None,
+    cycle: int | None = None, valid_until: datetime | None = None,
+) -> None:  # fmt: skip
+    """Put messages into the outbox of a conversation, whose lock the caller holds (`id`, `last_seq`, `epoch`).
+
+    With a `cycle` they leave only while the customer has not written since, with `valid_until` only before that time.
+    """
     for number, text in enumerate(texts, start=1):
         execute(
             _INSERT,
@@ -72,6 +78,8 @@ def queue(
                 "user": getattr(user, "pk", None),
                 "text": _text.seal(text),
                 "epoch": conversation.epoch,
+                "cycle": cycle,
+                "valid_until": valid_until,
             },
         )
     execute(_NUMBER, {"id": conversation.id, "n": len(texts), "bot": author == Message.Author.BOT})
@@ -92,6 +100,7 @@ WHERE m.id = (
   AND m.state = 'queued' AND m.next_attempt_at <= now()
   AND c.id = m.conversation_id AND ch.enabled
   AND (m.author <> 'bot' OR (c.mode = 'bot' AND c.epoch = m.epoch))
+  AND (m.cycle IS NULL OR m.cycle = c.cycle) AND (m.valid_until IS NULL OR m.valid_until > now())
 RETURNING m.id, m.conversation_id, m.channel_id, m.turn_id, m.text, m.lease_token, m.attempts, m.created_at, i.source_id, (
     SELECT external_id FROM conversations_message
     WHERE conversation_id = m.conversation_id AND direction = 'in' ORDER BY seq DESC LIMIT 1) AS answers
@@ -231,15 +240,26 @@ def _postpone(claimed: Any, error: Retry) -> None:
         _fail(claimed, str(error))
         return
     seconds = error.after if error.after is not None else min(2.0**claimed.attempts, SLOWEST_RETRY_SECONDS)
-    execute(
-        """
-        UPDATE conversations_message
-        SET state = 'queued', state_changed_at = now(), leased_until = NULL, lease_token = NULL, error = %(error)s,
-            next_attempt_at = now() + make_interval(secs => %(seconds)s)
-        WHERE id = %(id)s AND lease_token = %(token)s AND state = 'sending'
-        """,
-        {"id": claimed.id, "token": claimed.lease_token, "error": str(error)[:300], "seconds": seconds},
-    )
+    with transaction.atomic():
+        lock(claimed.conversation_id)
+        # Who took over or wrote while it was on its way has voided it: it must not stand before a manager's words.
+        moved = row(
+            """
+            UPDATE conversations_message m
+            SET state = CASE WHEN (m.author = 'bot' AND (c.mode <> 'bot' OR c.epoch <> m.epoch)) OR m.cycle <> c.cycle
+                    THEN 'suppressed' ELSE 'queued' END,
+                state_changed_at = now(), leased_until = NULL, lease_token = NULL, error = %(error)s,
+                next_attempt_at = now() + make_interval(secs => %(seconds)s)
+            FROM conversations_conversation c
+            WHERE m.id = %(id)s AND m.lease_token = %(token)s AND m.state = 'sending' AND c.id = m.conversation_id
+            RETURNING m.state
+            """,
+            {"id": claimed.id, "token": claimed.lease_token, "error": str(error)[:300], "seconds": seconds},
+        )
+        if moved is not None and moved.state == Message.State.SUPPRESSED:
+            settle_turn(claimed)
+            steps.start("deliver", claimed.conversation_id)
+            return
     logger.info("send postponed", extra={"message_id": claimed.id, "code": error.code, "seconds": seconds})
     if seconds <= SLOWEST_RETRY_SECONDS:
         steps.start("deliver", claimed.conversation_id, delay=seconds)
@@ -298,6 +318,7 @@ def resend(message_id: int, *, user: Any) -> bool:
         lock(message.conversation_id)
         moved = Message.objects.filter(pk=message_id, state__in=(Message.State.FAILED, Message.State.UNCONFIRMED)).update(
             state=Message.State.QUEUED, author=Message.Author.MANAGER, user=user, attempts=0, error="", lease_token=None,
+            cycle=None, valid_until=None,
             created_at=timezone.now(), next_attempt_at=timezone.now(), state_changed_at=timezone.now(),
         )  # fmt: skip
         if moved:
@@ -310,7 +331,7 @@ def resend(message_id: int, *, user: Any) -> bool:
 
 def sweep(limit: int = 500) -> int:
     """Bring back what was lost: queued messages nobody sends, and sends whose worker died. Returns how many."""
-    return _sweep_dead(limit) + _sweep_queued(limit) + _sweep_unconfirmed(limit) + _sweep_stranded(limit)
+    return _sweep_late(limit) + _sweep_dead(limit) + _sweep_queued(limit) + _sweep_unconfirmed(limit) + _sweep_stranded(limit)
 
 
 def _sweep_dead(limit: int) -> int:
@@ -325,6 +346,38 @@ def _sweep_dead(limit: int) -> int:
     for message in dead:
         _hold(message, Unconfirmed(_("the worker ended while sending")))
     return len(dead)
+
+
+def _sweep_late(limit: int) -> int:
+    """Withdraw what has outlived its hours before a provider took it; whoever planned it may plan it anew."""
+    late = rows(
+        """
+        SELECT id, conversation_id, turn_id FROM conversations_message
+        WHERE state = 'queued' AND valid_until <= now() ORDER BY valid_until LIMIT %(limit)s
+        """,
+        {"limit": limit},
+    )
+    for message in late:
+        with transaction.atomic():
+            lock(message.conversation_id)
+            withdrawn = execute(
+                """
+                UPDATE conversations_message SET state = 'suppressed', state_changed_at = now()
+                WHERE id = %(id)s AND state = 'queued' AND valid_until <= now()
+                """,
+                {"id": message.id},
+            )
+            if withdrawn and message.turn_id and not _pending(message.turn_id):
+                turns.end(message.turn_id, Turn.Stage.SUPERSEDED, str(Turn.Reason.LATE))
+                turns.open_next(message.conversation_id)
+    return len(late)
+
+
+def _pending(turn_id: int) -> bool:
+    """Whether something of a turn is on its way, or has left."""
+    return Message.objects.filter(turn_id=turn_id, direction=Message.Direction.OUT).exclude(
+        state=Message.State.SUPPRESSED
+    ).exists()
 
 
 def _sweep_queued(limit: int) -> int:

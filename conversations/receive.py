@@ -26,7 +26,7 @@ from foundation.crypto import CannotOpen
 from foundation.db import execute, row
 from foundation.errors import Unreadable
 
-from . import contacts, evidence, takeover, turns
+from . import contacts, evidence, signals, takeover, turns
 from .models import Contact, Conversation, Message, Turn
 
 logger = logging.getLogger(__name__)
@@ -149,8 +149,11 @@ def _message(entry: Entry, event: InboundMessage) -> Ignored | None:
     contacts.learn(contact, event.sender)
     seq = conversation.last_seq + 1
     reason = _why_not(channel, conversation, contact, event, rule)
-    turn_id = _turn(channel, conversation, contact, seq, reason)
-    _insert(channel, conversation, event, seq, turn_id)
+    unheard = event.kind is Kind.VOICE and bool(event.media) and entry.adapter.capabilities.voice
+    turns.void_proactive(conversation.id, Turn.Reason.REPLIED)
+    turn_id = _turn(channel, conversation, contact, seq, reason, unheard=unheard)
+    _insert(channel, conversation, event, seq, turn_id, unheard=unheard)
+    signals.customer_wrote.send(sender=Conversation, conversation_id=conversation.id)
     transaction.on_commit(lambda: live.ring(f"conversation:{conversation.id}", what="message"))
     return None
 
@@ -198,12 +201,11 @@ def _loops(conversation: Any) -> bool:
     return fresh and conversation.window_turns >= settings.BOT_LOOP_TURNS
 
 
-def _turn(channel: Channel, conversation: Any, contact: Contact, seq: int, reason: str) -> int | None:
+def _turn(channel: Channel, conversation: Any, contact: Contact, seq: int, reason: str, *, unheard: bool) -> int | None:
     """The turn that message number `seq` belongs to; None while it has to wait for the next one."""
     if reason:
         return turns.ignore_message(conversation.id, seq, reason)
-    moderated = channel.moderation and contact.is_client is not True
-    stage = Turn.Stage.CLASSIFY if moderated else Turn.Stage.ANSWER
+    stage = turns.first_stage(unheard=unheard, moderated=channel.moderation and contact.is_client is not True)
     turn = turns.open_or_join(conversation.id, seq, stage, hold=channel.hold, max_hold=channel.max_hold)
     return turn.id if turn is not None else None
 
@@ -212,9 +214,10 @@ def _turn(channel: Channel, conversation: Any, contact: Contact, seq: int, reaso
 _INSERT = """
 WITH message AS (
     INSERT INTO conversations_message
-        (conversation_id, channel_id, turn_id, seq, direction, author, kind, text, details, external_id, state, sent_at, epoch)
+        (conversation_id, channel_id, turn_id, seq, direction, author, kind, text, details, external_id, state, sent_at, epoch,
+        unheard)
     VALUES (%(conversation)s, %(channel)s, %(turn)s, %(seq)s, 'in', 'customer', %(kind)s, %(text)s, %(details)s, %(external)s,
-        'received', %(sent_at)s, %(epoch)s)),
+        'received', %(sent_at)s, %(epoch)s, %(unheard)s)),
 contact AS (UPDATE conversations_contact SET last_message_at = now() WHERE id = %(contact)s)
 UPDATE conversations_conversation
 SET last_seq = last_seq + 1, cycle = cycle + 1, last_inbound_at = now(),
@@ -225,7 +228,9 @@ _text = Message._meta.get_field("text")
 _details = Message._meta.get_field("details")
 
 
-def _insert(channel: Channel, conversation: Any, event: InboundMessage, seq: int, turn_id: int | None) -> None:
+def _insert(
+    channel: Channel, conversation: Any, event: InboundMessage, seq: int, turn_id: int | None, *, unheard: bool
+) -> None:
     details = message_details(event)
     execute(
         _INSERT,
@@ -241,6 +246,7 @@ def _insert(channel: Channel, conversation: Any, event: InboundMessage, seq: int
             "external": event.external_id,
             "sent_at": min(event.sent_at, timezone.now() + CLOCK_TOLERANCE),
             "epoch": conversation.epoch,
+            "unheard": unheard,
         },
     )
 

@@ -19,7 +19,7 @@ from channels.models import Channel
 from foundation import live
 from foundation.db import execute, row, rows
 
-from . import turns
+from . import signals, turns
 from .models import Conversation, Message, Takeover, Turn
 
 logger = logging.getLogger(__name__)
@@ -80,6 +80,7 @@ def _take(conversation: Any, user: Any, cause: str) -> None:
         """,  # noqa: S608
         {"id": conversation.id, "reason": Turn.Reason.CLOSED if cause == Cause.CLOSED else Turn.Reason.MANAGER},
     )
+    signals.person_leads.send(sender=Conversation, conversation_id=conversation.id)
     mode = Conversation.Mode.CLOSED if cause == Cause.CLOSED else Conversation.Mode.MANAGER
     _record(conversation.id, mode, cause, user, conversation.last_seq)
 

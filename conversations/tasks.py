@@ -6,7 +6,7 @@ from celery import shared_task
 
 from channels import inbox
 
-from . import evidence, moderation, outbox, takeover, turns
+from . import evidence, moderation, outbox, takeover, transcription, turns
 from . import receive as receiving
 
 
@@ -14,6 +14,12 @@ from . import receive as receiving
 def receive(event_id: int) -> None:
     """Turn a raw event into a message of its conversation."""
     receiving.receive(event_id)
+
+
+@shared_task(name="conversations.transcribe")
+def transcribe(turn_id: int) -> None:
+    """Write down the voice messages of a turn."""
+    transcription.transcribe(turn_id)
 
 
 @shared_task(name="conversations.classify")

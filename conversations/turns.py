@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 OPEN = "('transcribe', 'classify', 'answer', 'deliver')"
 #: Seconds before a step is tried again: doubled with each attempt.
 RETRY_SECONDS = 2.0
+LONGEST_WAIT = 60.0
 
 _MARK = "jsonb_build_array(jsonb_build_object('what', {what}, 'at', clock_timestamp()))"
 
@@ -36,16 +37,25 @@ def mark(what: str) -> str:
     return _MARK.format(what=f"'{what}'::text")
 
 
+#: A voice message that joins has to be heard first. What was in work then is computed again, and that only once: a turn
+#: that was computed twice already goes on without it.
+_BACK = "EXCLUDED.stage = 'transcribe' AND t.stage IN ('classify', 'answer') AND NOT t.redone"
+
 _OPEN_OR_JOIN = f"""
 INSERT INTO conversations_turn AS t (conversation_id, trigger, stage, from_seq, upto_seq, due_at, timeline)
 VALUES (%(conversation)s, %(trigger)s, %(stage)s, %(seq)s, %(seq)s, now() + make_interval(secs => %(hold)s),
         {mark("received")})
 ON CONFLICT (conversation_id) WHERE stage IN {OPEN} DO UPDATE
 SET version = t.version + 1, upto_seq = greatest(t.upto_seq, EXCLUDED.upto_seq),
+    stage = CASE WHEN {_BACK} THEN EXCLUDED.stage ELSE t.stage END,
+    lease_token = CASE WHEN {_BACK} THEN NULL ELSE t.lease_token END,
+    leased_until = CASE WHEN {_BACK} THEN NULL ELSE t.leased_until END,
+    attempts = CASE WHEN {_BACK} THEN 0 ELSE t.attempts END,
+    redone = t.redone OR ({_BACK} AND t.leased_until IS NOT NULL),
     due_at = greatest(t.due_at, least(EXCLUDED.due_at, t.opened_at + make_interval(secs => %(max_hold)s))),
     timeline = t.timeline || {mark("joined")}
 WHERE t.stage <> 'deliver'
-RETURNING t.id, t.stage, t.version, greatest(0, extract(epoch FROM t.due_at - now()))::float AS wait
+RETURNING t.id, t.stage, t.trigger, t.version, greatest(0, extract(epoch FROM t.due_at - now()))::float AS wait
 """  # noqa: S608
 
 
@@ -62,8 +72,58 @@ def open_or_join(conversation_id: int, seq: int, stage: str, *, hold: float, max
         },
     )  # fmt: skip
     if turn is not None:
-        steps.start(turn.stage, turn.id, delay=turn.wait)
+        start(turn.stage, turn.trigger, turn.id, delay=turn.wait)
     return turn
+
+
+def start(stage: str, trigger: str, turn_id: int, *, delay: float = 0) -> None:
+    """Enqueue the step that a turn has come to; a follow-up is not an answer but a touch."""
+    touch = stage == Turn.Stage.ANSWER and trigger == Turn.Trigger.FOLLOW_UP
+    steps.start("touch" if touch else stage, turn_id, delay=delay)
+
+
+def first_stage(*, unheard: bool, moderated: bool) -> Turn.Stage:
+    """Where a turn begins: with a voice message not yet heard, with a contact not yet known as a client, or with the answer."""
+    if unheard:
+        return Turn.Stage.TRANSCRIBE
+    return Turn.Stage.CLASSIFY if moderated else Turn.Stage.ANSWER
+
+
+def open_proactive(conversation_id: int, trigger: str) -> Any | None:
+    """Open a turn that no message asked for, unless one is open. Returns its `id`. The caller holds the lock."""
+    turn = row(
+        f"""
+        INSERT INTO conversations_turn (conversation_id, trigger, stage, from_seq, upto_seq, timeline)
+        SELECT id, %(trigger)s, 'answer', last_seq, last_seq, {mark("planned")}
+        FROM conversations_conversation WHERE id = %(conversation)s
+        ON CONFLICT (conversation_id) WHERE stage IN {OPEN} DO NOTHING
+        RETURNING id
+        """,  # noqa: S608
+        {"conversation": conversation_id, "trigger": trigger},
+    )
+    if turn is not None:
+        start(Turn.Stage.ANSWER, trigger, turn.id)
+    return turn
+
+
+def void_proactive(conversation_id: int, reason: str) -> None:
+    """Drop a touch that has not begun to leave, since the customer wrote or must not be written to.
+
+    The caller holds the conversation's lock.
+    """
+    execute(
+        f"""
+        WITH withdrawn AS (
+            UPDATE conversations_message SET state = 'suppressed', state_changed_at = now()
+            WHERE conversation_id = %(conversation)s AND state = 'queued' AND cycle IS NOT NULL)
+        UPDATE conversations_turn t
+        SET stage = 'superseded', reason = %(reason)s, leased_until = NULL, lease_token = NULL, finished_at = now(),
+            timeline = timeline || {mark("replied")}
+        WHERE conversation_id = %(conversation)s AND trigger = 'follow_up' AND stage IN {OPEN} AND NOT EXISTS (
+            SELECT 1 FROM conversations_message m WHERE m.turn_id = t.id AND m.direction = 'out' AND m.state <> 'queued')
+        """,  # noqa: S608
+        {"conversation": conversation_id, "reason": reason},
+    )
 
 
 def ignore_message(conversation_id: int, seq: int, reason: str) -> int:
@@ -118,7 +178,7 @@ def working(claimed: Any) -> Iterator[None]:
 def lock(claimed: Any) -> Any | None:
     """Lock the conversation of a claimed turn; None where a takeover has come between. For the committing transaction."""
     conversation = row(
-        "SELECT id, mode, epoch, last_seq, window_started_at, window_turns FROM conversations_conversation "
+        "SELECT id, mode, epoch, cycle, last_seq, window_started_at, window_turns FROM conversations_conversation "
         "WHERE id = %(conversation)s FOR UPDATE",
         {"conversation": claimed.conversation_id},
     )
@@ -135,12 +195,12 @@ def redo(claimed: Any) -> bool:
         UPDATE conversations_turn
         SET redone = true, attempts = 0, leased_until = NULL, lease_token = NULL, timeline = timeline || {mark("redone")}
         WHERE id = %(turn)s AND lease_token = %(token)s AND version <> %(version)s AND NOT redone
-        RETURNING stage, greatest(0, extract(epoch FROM due_at - now()))::float AS wait
+        RETURNING stage, trigger, greatest(0, extract(epoch FROM due_at - now()))::float AS wait
         """,  # noqa: S608
         {"turn": claimed.id, "token": claimed.lease_token, "version": claimed.version},
     )
     if again is not None:
-        steps.start(again.stage, claimed.id, delay=again.wait)
+        start(again.stage, again.trigger, claimed.id, delay=again.wait)
     return again is not None
 
 
@@ -154,7 +214,7 @@ def move_on(claimed: Any, stage: str) -> bool:
         {"turn": claimed.id, "token": claimed.lease_token, "was": claimed.stage, "stage": stage},
     )
     if moved:
-        steps.start(stage, claimed.id)
+        start(stage, claimed.trigger, claimed.id)
     return bool(moved)
 
 
@@ -174,12 +234,28 @@ def end(turn_id: int, stage: str, reason: str = "", error: str = "", *, token: U
     )
 
 
-def release(claimed: Any, error: str) -> None:
-    """Give a claimed turn back after a passing failure, to be tried again a little later, or fail it when spent."""
+def let_late_ones_wait(claimed: Any) -> None:
+    """Messages that came during a second computation are not settled by it: they wait for the next turn, which the caller
+    opens at the end of this one. The caller holds the lock.
+    """
+    execute(
+        """
+        UPDATE conversations_message SET turn_id = NULL
+        WHERE turn_id = %(turn)s AND direction = 'in' AND seq > %(upto)s
+        """,
+        {"turn": claimed.id, "upto": claimed.upto_seq},
+    )
+
+
+def release(claimed: Any, error: str, *, after: float | None = None) -> None:
+    """Give a claimed turn back after a passing failure, to be tried again a little later, or fail it when spent.
+
+    `after` is the least number of seconds that a provider asks for; longer than LONGEST_WAIT nobody waits.
+    """
     if claimed.attempts > settings.MAX_RETRIES:
         fail(claimed, Turn.Reason.ATTEMPTS, error)
         return
-    wait = RETRY_SECONDS * 2 ** (claimed.attempts - 1)
+    wait = max(RETRY_SECONDS * 2 ** (claimed.attempts - 1), min(after or 0.0, LONGEST_WAIT))
     execute(
         """
         UPDATE conversations_turn
@@ -188,7 +264,7 @@ def release(claimed: Any, error: str) -> None:
         """,
         {"turn": claimed.id, "token": claimed.lease_token, "error": error[:300], "wait": wait},
     )
-    steps.start(claimed.stage, claimed.id, delay=wait)
+    start(claimed.stage, claimed.trigger, claimed.id, delay=wait)
 
 
 def fail(claimed: Any, reason: str, error: str = "") -> None:
@@ -201,6 +277,32 @@ def fail(claimed: Any, reason: str, error: str = "") -> None:
         if end(claimed.id, Turn.Stage.FAILED, reason, error, token=claimed.lease_token):
             call_manager(claimed.conversation_id, str(Turn.Reason(reason).label))
             open_next(claimed.conversation_id)
+
+
+def note_usage(turn_id: int, completion: Any, *, token: UUID | None = None) -> None:
+    """Add what a call of a model took to its turn; with a token only while that claim still holds."""
+    execute(
+        """
+        UPDATE conversations_turn
+        SET input_tokens = input_tokens + %(input)s, output_tokens = output_tokens + %(output)s, cost = cost + %(cost)s,
+            model = %(model)s
+        WHERE id = %(turn)s AND (%(token)s::uuid IS NULL OR lease_token = %(token)s)
+        """,
+        {
+            "turn": turn_id,
+            "token": token,
+            "input": completion.input_tokens,
+            "output": completion.output_tokens + completion.thinking_tokens,
+            "cost": completion.cost,
+            "model": completion.model,
+        },
+    )
+
+
+def has_unheard(turn_id: int) -> bool:
+    """Whether a voice message of the turn is still to be written down."""
+    waiting = "SELECT id FROM conversations_message WHERE turn_id = %(turn)s AND direction = 'in' AND unheard LIMIT 1"
+    return row(waiting, {"turn": turn_id}) is not None
 
 
 def call_manager(conversation_id: int, why: str) -> None:
@@ -222,7 +324,8 @@ def open_next(conversation_id: int) -> None:
         """
         SELECT min(m.seq) AS first, max(m.seq) AS last, max(c.channel_id) AS channel_id,
             bool_or(c.mode = 'bot') AS bot_leads,
-            bool_or(ch.moderation AND k.is_client IS NOT TRUE) AS moderated
+            bool_or(ch.moderation AND k.is_client IS NOT TRUE) AS moderated,
+            bool_or(m.unheard) AS unheard
         FROM conversations_message m
         JOIN conversations_conversation c ON c.id = m.conversation_id
         JOIN conversations_contact k ON k.id = c.contact_id
@@ -233,7 +336,7 @@ def open_next(conversation_id: int) -> None:
     )
     if waiting is None or waiting.first is None or not waiting.bot_leads:
         return
-    stage = Turn.Stage.CLASSIFY if waiting.moderated else Turn.Stage.ANSWER
+    stage = first_stage(unheard=waiting.unheard, moderated=waiting.moderated)
     turn = open_or_join(conversation_id, waiting.last, stage, hold=0, max_hold=0)
     if turn is not None:
         execute(
@@ -257,12 +360,12 @@ def sweep(limit: int = 500) -> int:
               AND (leased_until IS NULL OR leased_until < now())
               AND (swept_at IS NULL OR swept_at < now() - interval '30 seconds')
             ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-        UPDATE conversations_turn t SET swept_at = now() FROM k WHERE t.id = k.id RETURNING t.id, t.stage
+        UPDATE conversations_turn t SET swept_at = now() FROM k WHERE t.id = k.id RETURNING t.id, t.stage, t.trigger
         """,  # noqa: S608
         {"limit": limit},
     )
     for turn in lost:
-        steps.start(turn.stage, turn.id)
+        start(turn.stage, turn.trigger, turn.id)
     return len(lost)
 
 

@@ -125,6 +125,8 @@ class Prompt(models.Model):
     class Purpose(models.TextChoices):
         MODERATE = "moderate", _("moderator")
         ANSWER = "answer", _("sales agent")
+        FOLLOW_UP = "follow_up", _("follow-up touch")
+        TRANSCRIBE = "transcribe", _("transcription")
 
     purpose = models.CharField(_("purpose"), max_length=20, choices=Purpose)
     version = models.PositiveIntegerField(_("version"), editable=False)

@@ -48,6 +48,11 @@ PURPOSES: Mapping[str, Places] = {
     Prompt.Purpose.ANSWER: Places(
         frozenset({"company", "knowledge", "now"}), frozenset({"about", "persona", "hours", "language", "facts"})
     ),
+    Prompt.Purpose.FOLLOW_UP: Places(
+        frozenset({"company", "history", "strategy"}),
+        frozenset({"about", "persona", "knowledge", "now", "language", "facts", "touch", "touches", "silence", "cause"}),
+    ),
+    Prompt.Purpose.TRANSCRIBE: Places(frozenset({"company"}), frozenset({"about"})),
 }
 MEANINGS = {
     "company": gettext_lazy("the company's name as customers know it"),
@@ -60,6 +65,11 @@ MEANINGS = {
     "hours": gettext_lazy("working hours"),
     "language": gettext_lazy("the customer's language"),
     "facts": gettext_lazy("what is known of the customer, free times, prices and the brief"),
+    "strategy": gettext_lazy("what this touch is to achieve"),
+    "touch": gettext_lazy("the number of the touch"),
+    "touches": gettext_lazy("how many touches there are"),
+    "silence": gettext_lazy("the time since our last message"),
+    "cause": gettext_lazy("why we write: silence or a vague answer"),
 }
 FENCES = re.compile(rf"<(?=\s*/?\s*(?:{'|'.join(MEANINGS)})\b)", re.IGNORECASE)
 

@@ -7,4 +7,5 @@ class SalesConfig(AppConfig):
     verbose_name = _("Sales")
 
     def ready(self) -> None:
-        from . import agent  # noqa: F401  registers what the offline model does for it
+        # They register what the offline model does for them, and hear what happens in conversations.
+        from . import offline_agent  # noqa: F401

@@ -18,7 +18,7 @@ from channels.models import Channel
 from conversations.models import Conversation, Message, Turn
 from foundation import tasks
 from llm import prompts, roster
-from sales import agent
+from sales import assistants
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,7 +30,7 @@ def _tasks() -> None:
 @pytest.fixture(autouse=True)
 def _forget_remembered() -> Iterator[None]:
     """No row of one test is remembered by the next."""
-    for forget in (directory.forget, agent.configuration.forget, roster.forget, prompts.forget):
+    for forget in (directory.forget, assistants.configuration.forget, roster.forget, prompts.forget):
         forget()
     yield
 

@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +24,7 @@ from django.utils.translation import gettext as _
 
 from channels.base import Access
 from foundation import http
+from foundation.addresses import addresses_of, is_public
 from foundation.errors import Rejected, Retry, Unauthorized, Unconfirmed
 
 from .wappi_rows import chat_key, unix
@@ -70,6 +72,8 @@ class WappiClient:
         self.base = (access.base_url or BASE_URL).rstrip("/")
         self.profile = str(access.options.get("profile_id") or "")
         self._token = str(access.credentials.get("token") or "")
+        self.media_hosts = _hosts(access.options.get("media_hosts"))
+        """Hosts beside Wappi's own (`files.example.kz`, with a port where it is not 443) to which links of files may lead."""
 
     def call(
         self,
@@ -188,13 +192,29 @@ class WappiClient:
             raise Rejected("wappi file: the link leads to a foreign host", code="foreign_link")
         label = "wappi file"
         answer = http.call(
-            "GET", link, writes=False, label=label, read_timeout=FILE_TIMEOUT, deadline=FILE_TIMEOUT, max_bytes=MAX_FILE_BYTES
+            "GET",
+            link,
+            writes=False,
+            label=label,
+            read_timeout=FILE_TIMEOUT,
+            deadline=FILE_TIMEOUT,
+            max_bytes=MAX_FILE_BYTES,
+            public_only=not self._private,
         )
         if 300 <= answer.status < 500 and answer.status != 429:
             # A storage answers 403 to a link that ran out: that says nothing about our token.
             raise Rejected(f"{label}: HTTP {answer.status}", code=str(answer.status))
         http.raise_for_status(answer, label, writes=False)
         return answer.body
+
+    @cached_property
+    def _private(self) -> bool:
+        """Whether the server we were told to use stands in a private network; only then links may lead into one."""
+        base = urlsplit(self.base)
+        try:
+            return not all(map(is_public, addresses_of(base.hostname or "", base.port or 443)))
+        except (OSError, ValueError):
+            return False
 
     def _trusted(self, link: str) -> bool:
         try:
@@ -205,6 +225,8 @@ class WappiClient:
         if re.search(r"[\\@\s\x00-\x20]", link.partition("?")[0]) or url.scheme not in ("https", base.scheme):
             return False
         if (url.scheme, url.netloc) == (base.scheme, base.netloc):
+            return True
+        if (host if port in (None, 443) else f"{host}:{port}") in self.media_hosts:
             return True
         known = any(host == domain or host.endswith(f".{domain}") for domain in STORAGE_DOMAINS)
         return known and url.scheme == "https" and port in (None, 443)
@@ -229,6 +251,12 @@ def scrubbed(table: Mapping[str, Any] | None, request: Any = None) -> str:
     words = text.split()
     # A capitalised word inside a sentence may be somebody's name.
     return " ".join(words[:1] + ["…" if word[0].isupper() and word[1:].islower() else word for word in words[1:]])[:120]
+
+
+def _hosts(value: Any) -> frozenset[str]:
+    """Host names from a channel's option: a list, or words with commas or spaces between them."""
+    words = value if isinstance(value, list) else re.split(r"[\s,;]+", value) if isinstance(value, str) else []
+    return frozenset(word.strip().lower().removesuffix(":443") for word in words if isinstance(word, str) and word.strip())
 
 
 def _object(answer: http.Answer) -> dict[str, Any] | None:

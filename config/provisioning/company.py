@@ -137,7 +137,10 @@ def _assistant(report: Report, shape: AssistantShape) -> None:
         remove(report, "assistant", row, shape.slug)
         return
     row = row or Assistant(slug=shape.slug, name=shape.name or shape.slug)
-    values = shape.given("name", "persona", "temperature", "top_p", "max_tokens", "languages", "time_zone", "hours")
+    values = shape.given(
+        "name", "persona", "temperature", "top_p", "max_tokens", "languages", "time_zone", "hours", "country", "call_minutes",
+        "call_reminder_minutes", "follow_ups",
+    )  # fmt: skip
     if shape.knowledge_base:
         values["knowledge_base"] = _found(KnowledgeBase, "knowledge base", what, slug=shape.knowledge_base)
     if shape.owner:
@@ -147,11 +150,24 @@ def _assistant(report: Report, shape: AssistantShape) -> None:
     wanted = [model.name for model in models]
     differ = "models" in shape.model_fields_set and before != wanted
     extra = [Change("models", shown(", ".join(before)), shown(", ".join(wanted)))] if differ else []
+    managers = [_found(get_user_model(), "user", what, username=name) for name in shape.call_managers]
+    present, named = _manager_names(row), sorted(shape.call_managers)
+    others = "call_managers" in shape.model_fields_set and present != named
+    if others:
+        extra.append(Change("call_managers", shown(", ".join(present)), shown(", ".join(named))))
     put(report, "assistant", row, shape.slug, values, extra=extra)
+    if others:
+        row.call_managers.set(managers)
     if differ:
         AssistantModel.objects.filter(assistant=row).exclude(model__in=models).delete()
         for position, model in enumerate(models):
             AssistantModel.objects.update_or_create(assistant=row, model=model, defaults={"position": position})
+
+
+def _manager_names(assistant: Assistant) -> list[str]:
+    if assistant._state.adding:
+        return []
+    return sorted(assistant.call_managers.values_list("username", flat=True))
 
 
 def _model_names(assistant: Assistant) -> list[str]:

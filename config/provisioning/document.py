@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from channels.models import Channel
 from foundation.phones import canonical
 from llm.models import LanguageModel, Prompt
-from sales.models import WEEKDAYS
+from sales.models import WEEKDAYS, Assistant
 
 Slug = Annotated[str, Field(pattern=r"^[-a-zA-Z0-9_]+$", max_length=60)]
 State = Literal["present", "absent"]
@@ -115,6 +115,11 @@ class AssistantShape(Strict):
     languages: list[str] = []
     time_zone: str = "Asia/Almaty"
     hours: dict[str, list[str]] = {}
+    country: Annotated[str, _known(Assistant.Country)] = Assistant.Country.KAZAKHSTAN
+    call_managers: list[str] = []
+    call_minutes: int = 30
+    call_reminder_minutes: int = 60
+    follow_ups: bool = True
 
     @field_validator("hours", mode="before")
     @classmethod

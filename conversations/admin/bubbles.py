@@ -11,13 +11,14 @@ from zoneinfo import ZoneInfo
 
 from django.db.models import CharField, F, Func
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from .. import attention
 from ..models import Conversation, Message, Takeover, Turn
-from . import outcomes, timeline
+from . import outcomes, panels, timeline
 
 #: Messages shown at first, and added by each look back.
 PAGE = 50
@@ -78,7 +79,7 @@ def stretch(conversation: Conversation, zone: ZoneInfo, *, before: int | None = 
 
 
 def fingerprint(conversation: Conversation) -> str:
-    """Changes whenever the newest stretch, the contact or who leads would look different. Two cheap queries."""
+    """Changes whenever the newest stretch, the contact, who leads or a panel would look different. A few cheap queries."""
     shown = (
         Message.objects.filter(conversation=conversation)
         .order_by("-seq")
@@ -94,6 +95,7 @@ def fingerprint(conversation: Conversation) -> str:
         (conversation.mode, conversation.taken_by_id, conversation.resumes_at, conversation.needs_attention),
         (conversation.attention_reason, conversation.channel.health, conversation.channel.running),
         (contact.updated_at, contact.is_client, contact.verdict_final, contact.confidence, contact.opted_out_at),
+        [panel.version(conversation) for panel in panels.PANELS],
     ]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
 
@@ -112,6 +114,7 @@ def _bubbles(messages: Sequence[Message], zone: ZoneInfo, may_change: bool) -> l
             "clock": message.sent_at.astimezone(zone).strftime("%H:%M"),
             "moment": message.sent_at.astimezone(zone).strftime("%d.%m.%Y %H:%M:%S %Z"),
             "icon": ICONS.get(message.kind, ""),
+            "player": _player(message),
             "extras": _extras(message, known),
             "mark": _mark(message),
             "note": _note(message.turn) if noted else None,
@@ -146,6 +149,19 @@ def _mark(message: Message) -> dict[str, str] | None:
     return {"icon": icon, "tone": tone, "label": str(State(message.state).label)}
 
 
+def _player(message: Message) -> dict[str, str] | None:
+    """Where the recording of a voice message is, and how long it takes, where that is known."""
+    media = (message.details or {}).get("media", [])
+    if message.kind != Message.Kind.VOICE or not media:
+        return None
+    seconds = round(media[0].get("seconds") or 0)
+    return {"href": _file_url(message, 0), "length": f"{seconds // 60}:{seconds % 60:02}" if seconds else ""}
+
+
+def _file_url(message: Message, index: int) -> str:
+    return reverse("admin:conversation_file", args=(message.conversation_id, message.pk, index))
+
+
 def _extras(message: Message, known: Mapping[str, Message]) -> list[dict[str, str]]:
     """What came beside the text: quoted message, files, place, card, page of the site."""
     details: Mapping[str, Any] = message.details or {}
@@ -153,8 +169,11 @@ def _extras(message: Message, known: Mapping[str, Message]) -> list[dict[str, st
     if quoted := details.get("reply_to"):
         text = known[quoted].text if quoted in known else _("an earlier message")
         extras.append({"icon": "reply", "text": text[:QUOTE_LENGTH]})
-    for media in details.get("media", []):
-        extras.append({"icon": "attach_file", "text": media.get("name") or media.get("mime") or _("file")})
+    for index, media in enumerate(details.get("media", [])):
+        if index == 0 and message.kind == Message.Kind.VOICE:
+            continue
+        text = media.get("name") or media.get("mime") or _("file")
+        extras.append({"icon": "attach_file", "text": text, "href": _file_url(message, index)})
     if "latitude" in details:
         extras.append({"icon": "location_on", "text": f"{details['latitude']}, {details.get('longitude')}"})
     if message.kind == Message.Kind.CONTACT:
@@ -201,7 +220,7 @@ def why(turn: Turn) -> dict[str, Any]:
         "turn": turn,
         "spans": [(span, timeline.in_words(span.seconds)) for span in timeline.spans(turn.timeline)],
         "total": timeline.in_words(timeline.total(turn.timeline)),
-        "outcome": outcomes.in_words(turn.outcome),
+        "outcome": outcomes.in_words(turn),
         "knowledge": turn.knowledge_used,
     }
 

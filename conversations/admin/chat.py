@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
@@ -20,11 +18,9 @@ from foundation.phones import shown
 
 from .. import attention, outbox, replies, takeover, verdicts
 from ..models import Conversation, Message, Turn
-from . import bubbles
+from . import bubbles, files, panels
 
 logger = logging.getLogger(__name__)
-
-Decision = Callable[[Conversation, AbstractBaseUser, int], str]
 
 
 def _moved(moved: bool, done: str) -> str:
@@ -102,7 +98,7 @@ def _dismiss_turn(conversation: Conversation, user: Any, turn_id: int) -> str:
     return _("Dismissed.")
 
 
-DECISIONS: dict[str, Decision] = {
+DECISIONS: dict[str, panels.Decision] = {
     "take_over": _take_over,
     "give_back": _give_back,
     "close": _close,
@@ -129,6 +125,7 @@ class ChatPage:
         return [
             path("<int:pk>/feed/", view(require_GET(self.feed)), name="conversation_feed"),
             path("<int:pk>/older/", view(require_GET(self.older)), name="conversation_older"),
+            path("<int:pk>/file/<int:message>/<int:index>/", view(require_GET(self.file)), name="conversation_file"),
             path("<int:pk>/reply/", view(require_POST(self.reply)), name="conversation_reply"),
             path("<int:pk>/decide/", view(require_POST(self.decide)), name="conversation_decide"),
         ]
@@ -178,6 +175,7 @@ class ChatPage:
             "may_change": may_change,
             "zone": conversation.channel.zone,
             "user": request.user,
+            "panels": [panel.html(conversation, request.user) for panel in panels.PANELS],
         }
         return {
             "version": version,
@@ -198,6 +196,12 @@ class ChatPage:
         found = bubbles.stretch(conversation, conversation.channel.zone, before=int(before), may_change=may_change)
         return JsonResponse({"first": found.first, "more": found.more, "items": [item.as_json() for item in found.items]})
 
+    def file(self, request: HttpRequest, pk: int, message: int, index: int) -> HttpResponse:
+        """A file of one of the messages."""
+        conversation = self._conversation(request, pk)
+        found = get_object_or_404(Message.objects.filter(conversation=conversation), pk=message)
+        return files.file_response(request, found, index)
+
     def reply(self, request: HttpRequest, pk: int) -> JsonResponse:
         """Queue a manager's message."""
         conversation = self._conversation(request, pk, changes=True)
@@ -210,13 +214,14 @@ class ChatPage:
     def decide(self, request: HttpRequest, pk: int) -> JsonResponse:
         """Carry out what a button says: `do` names the decision, `id` the message or turn it is about."""
         conversation = self._conversation(request, pk, changes=True)
-        decision = DECISIONS.get(request.POST.get("do", ""))
+        wanted = request.POST.get("do", "")
+        decision = DECISIONS.get(wanted) or panels.decision(wanted)
         row_id = request.POST.get("id", "0")
         if decision is None or not row_id.isdigit():
             return JsonResponse({"error": _("Unknown action.")}, status=400)
         try:
-            done = decision(conversation, request.user, int(row_id))  # type: ignore[arg-type]
+            done = decision(conversation, request.user, int(row_id))
         except attention.Refused as error:
             return JsonResponse({"error": str(error)}, status=409)
-        logger.info("decided in the chat", extra={"conversation": pk, "do": request.POST["do"], "user": request.user.pk})
+        logger.info("decided in the chat", extra={"conversation": pk, "do": wanted, "user": request.user.pk})
         return JsonResponse({"done": done})

@@ -89,7 +89,7 @@ class ContactAdmin(ModelAdmin):
     formfield_overrides = {EncryptedCharField: {"widget": UnfoldAdminTextInputWidget}}
     change_form_outer_before_template = "admin/conversations/contact_verdict.html"
     fieldsets = (
-        (None, {"fields": ("name", "full_name", "business_name", "shown_phone", "language", "opted_out_at")}),
+        (None, {"fields": ("name", "full_name", "business_name", "shown_phone", "language", "time_zone", "opted_out_at")}),
         (
             _("Client or not"),
             {"fields": ("verdict", "confidence", "reasoning", "classified_at", "verdict_by")},

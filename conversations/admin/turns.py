@@ -34,9 +34,12 @@ class TurnAdmin(Journal, OwnedRows, ModelAdmin):
     """Nobody adds, changes or deletes its rows; a failed turn can be retried or dismissed."""
 
     channel_path = "conversation__channel"
-    list_display = ("opened", "who", "shown_stage", "trigger", "took", "model", "shown_cost", "shown_error")
+    list_display = ("opened", "who", "shown_stage", "trigger", "intent", "took", "model", "shown_cost", "shown_error")
     list_display_links = ("opened",)
-    list_filter = ("stage", "reason", "trigger", filters.TurnChannelFilter, "degraded", "opened_at")
+    list_filter = (
+        "stage", "reason", "trigger", "intent", "commitment", "emotion", filters.TurnChannelFilter, "degraded",
+        "opened_at",
+    )  # fmt: skip
     list_per_page = 50
     list_fullwidth = True
     show_full_result_count = False

@@ -1,5 +1,6 @@
 """The Wappi adapter over real HTTP against the fake server, faults included."""
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -465,6 +466,55 @@ def test_a_file_that_is_too_large_is_rejected(fake: FakeWappi, adapter: WappiAda
 def test_which_links_are_followed(link: str, trusted: bool) -> None:
     client = WappiClient(Access("shop", "", {"token": "t"}, {"profile_id": PROFILE}, "secret"))
     assert client._trusted(link) is trusted
+
+
+@pytest.mark.parametrize(
+    "hosts", [["files.example.kz", "media.example.kz:8443"], " files.example.kz:443, Media.example.kz:8443"]
+)
+@pytest.mark.parametrize(
+    ("link", "trusted"),
+    [
+        ("https://files.example.kz/1", True),
+        ("https://files.example.kz:443/1", True),
+        ("https://media.example.kz:8443/1", True),
+        ("https://media.example.kz/1", False),
+        ("https://files.example.kz:8443/1", False),
+        ("https://a.files.example.kz/1", False),
+        ("http://files.example.kz/1", False),
+        ("https://files.example.kz@evil.example/1", False),
+    ],
+)
+def test_a_channel_may_name_further_hosts_of_files(hosts: Any, link: str, trusted: bool) -> None:
+    options = {"profile_id": PROFILE, "media_hosts": hosts}
+    assert WappiClient(Access("shop", "", {"token": "t"}, options, "secret"))._trusted(link) is trusted
+
+
+@pytest.mark.parametrize("own", ["http://127.0.0.1:9", "https://10.0.0.5", "http://[::1]:9"])
+def test_only_a_private_server_may_send_into_a_private_network(own: str) -> None:
+    assert WappiClient(Access("shop", own, {"token": "t"}, {"profile_id": PROFILE}, "secret"))._private
+    assert not WappiClient(Access("shop", "https://8.8.8.8", {"token": "t"}, {"profile_id": PROFILE}, "secret"))._private
+
+
+@pytest.mark.parametrize("answers", [["10.0.0.1"], ["8.8.8.8", "169.254.169.254"], ["::1"]])
+def test_a_trusted_name_that_leads_inside_is_not_followed(monkeypatch: pytest.MonkeyPatch, answers: list[str]) -> None:
+    def getaddrinfo(host: str, port: int, *args: Any, **kwargs: Any) -> Any:
+        found = ["8.8.4.4"] if host == "wappi.pro" else answers
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in found]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    client = WappiClient(Access("shop", "", {"token": "t"}, {"profile_id": PROFILE}, "secret"))
+    with pytest.raises(Rejected) as caught:
+        client._follow("https://fs.wappi.pro/files/1")
+    assert caught.value.code == "private_address"
+
+
+def test_a_redirect_is_not_followed(fake: FakeWappi, adapter: WappiAdapter) -> None:
+    fake.profiles[PROFILE].media_as_link = True
+    identifier = fake.customer_writes(PHONE, type="ptt", content=b"OggS", mime="audio/ogg", deliver="poll")
+    fake.faults.append(Fault("/files/", status=302, headers={"Location": f"{fake.base_url}/files/{identifier}"}))
+    with pytest.raises(Rejected) as caught:
+        adapter.fetch_media(identifier)
+    assert caught.value.code == "302"
 
 
 # ── Signs of life ────────────────────────────────────────────────────────────────────────────────────────────────────

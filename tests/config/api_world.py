@@ -16,7 +16,7 @@ from conversations.models import Contact, ContactIdentity, Conversation, Message
 from foundation.crypto import blind_index, name_hashes
 
 PASSWORD = "long-enough-password"
-EVERYTHING = ("contact", "conversation", "message", "channel", "usage")
+EVERYTHING = ("contact", "conversation", "message", "channel", "usage", "qualification", "followup", "scheduledcall")
 
 
 def make_user(name: str, *, rights: tuple[str, ...] = (), staff: bool = True, superuser: bool = False) -> User:

@@ -17,6 +17,7 @@ from conversations.models import Contact
 from llm.models import Usage
 from tests.config.api_world import World, client_of, make_user
 from tests.conftest import Broker
+from tests.sales.sale_rows import a_bot, a_follow_up, a_scheduled_call
 
 pytestmark = pytest.mark.django_db
 
@@ -136,6 +137,30 @@ def test_language_models_for_those_who_may_see_them(world: World) -> None:
         }
     ]  # fmt: skip
     assert asked(make_user("newcomer"))["language_models"] is None
+
+
+def test_follow_ups_and_calls(world: World) -> None:
+    conversation = world.conversation(world.mine, "77010000001")
+    touch = world.turn(conversation, NOW - timedelta(minutes=5))
+    for at, state in ((NOW, "sent"), (NOW, "delivered"), (NOW, "failed"), (MIDNIGHT - timedelta(minutes=1), "sent")):
+        world.message(conversation, "touch", at=at, out=True, turn=touch, cycle=1, state=state)
+    world.message(conversation, "another", at=NOW, out=True, cycle=1, turn=world.turn(conversation, NOW))
+    world.message(conversation, "a reply", at=NOW, out=True, turn=world.turn(conversation, NOW))
+    a_follow_up(conversation, cycle=1)
+    a_follow_up(conversation, cycle=0, state="stopped")
+    assistant, foreign = a_bot(world.mine, world.manager), a_bot(world.theirs, world.other)
+    for start, status in (
+        (MIDNIGHT - timedelta(hours=1), "completed"), (MIDNIGHT, "missed"), (MIDNIGHT + timedelta(hours=1), "cancelled"),
+        (MIDNIGHT + timedelta(hours=23), "scheduled"), (MIDNIGHT + timedelta(hours=24), "scheduled"),
+    ):  # fmt: skip
+        a_scheduled_call(world.conversation(world.mine), assistant, world.manager, start, status=status)
+    theirs = world.conversation(world.theirs, "77010000002")
+    a_follow_up(theirs)
+    a_scheduled_call(theirs, foreign, world.other, NOW + timedelta(hours=1))
+    told, everything = asked(world.manager), asked(world.root)
+    names = ("touches_sent_today", "follow_ups_active", "calls_scheduled", "calls_today")
+    assert [told[name] for name in names] == [2, 1, 2, 2]
+    assert [everything[name] for name in names] == [2, 2, 3, 3]
 
 
 def test_messages_are_read_by_their_index(world: World) -> None:

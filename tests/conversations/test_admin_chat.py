@@ -121,7 +121,7 @@ def test_every_state_of_our_messages_has_its_mark(admin_client: Client, conversa
 def test_the_why_of_a_reply(admin_client: Client, conversation: Conversation) -> None:
     turn = a_turn(
         conversation, "done", model="fast-model", degraded=True, input_tokens=123, output_tokens=45, cost="0.00067",
-        outcome={"intent": "price", "emotion": "interested", "commitment": "none", "spin_stage": "problem", "actions": []},
+        intent="price", emotion="interested", commitment="none", outcome={"spin_stage": "problem", "actions": []},
         knowledge_used=[{"chunk": 1, "source": "Price list", "page": 3, "score": 0.9}],
         timeline=[
             {"what": "received", "at": "2026-11-20T10:00:00+00:00"},

@@ -39,7 +39,8 @@ def test_turns_are_a_journal(admin_client: Client) -> None:
     turn = a_turn(
         a_conversation(a_channel()),
         "done",
-        outcome={"intent": "price"},
+        intent="price",
+        outcome={"spin_stage": "none"},
         timeline=[{"what": "received", "at": "2026-11-20T10:00:00+00:00"}],
     )
     page = admin_client.get(reverse("admin:conversations_turn_change", args=(turn.pk,)))
@@ -186,11 +187,10 @@ def test_the_form_of_a_contact_keeps_names_findable(admin_client: Client) -> Non
         "full_name": "",
         "business_name": "",
         "language": "ru",
-        "opted_out_at_0": "",
-        "opted_out_at_1": "",
+        "time_zone": "",
     }
-    inline = {"identities-TOTAL_FORMS": "0", "identities-INITIAL_FORMS": "0"}
-    assert admin_client.post(address, {**data, **inline}).status_code == 302
+    inlines = {f"{name}-{what}_FORMS": "0" for name in ("identities", "qualification") for what in ("TOTAL", "INITIAL")}
+    assert admin_client.post(address, {**data, **inlines}).status_code == 302
     assert listed(admin_client, CONTACTS, q="айгерим") == [contact.pk]
     assert listed(admin_client, CONTACTS, q="old") == []
 

@@ -12,11 +12,11 @@ from django.utils import timezone
 from channels import directory
 from channels.adapters.widget import WidgetAdapter
 from channels.models import InboundEvent
-from conversations import outbox, takeover, turns, verdicts
+from conversations import outbox, replies, takeover, turns, verdicts
 from conversations.models import Contact, Conversation, Message, Takeover, Turn
 from conversations.tasks import sweep
 from foundation.errors import Rejected, Retry, Unconfirmed
-from sales import agent
+from sales import agent, truth
 from tests.conftest import Broker, Company
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -105,7 +105,7 @@ def test_events_of_a_lane_keep_their_order_whoever_comes_first(company: Company,
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, action: Any) -> None:
     """Let `action` happen while the model thinks, the first time it is asked."""
-    original = agent.complete
+    original = truth.complete
     happened: list[bool] = []
 
     def complete(*args: Any, **kwargs: Any) -> Any:
@@ -114,7 +114,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, action: Any) -> None:
             action()
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(agent, "complete", complete)
+    monkeypatch.setattr(truth, "complete", complete)
 
 
 def test_a_message_during_the_answer_makes_it_new_once(
@@ -136,7 +136,7 @@ def test_a_message_during_the_answer_makes_it_new_once(
 def test_nobody_is_starved_by_a_customer_who_writes_on(
     company: Company, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = agent.complete
+    original = truth.complete
     rounds = iter(range(2))
     requests: list[Any] = []
 
@@ -147,7 +147,7 @@ def test_nobody_is_starved_by_a_customer_who_writes_on(
             broker.run_one("conversations.receive")
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(agent, "complete", complete)
+    monkeypatch.setattr(truth, "complete", complete)
     company.says("Здравствуйте!")
     broker.run()
     first, second = company.turns()
@@ -364,7 +364,7 @@ def test_a_turn_that_keeps_failing_needs_attention(
     def no_model(*args: Any, **kwargs: Any) -> Any:
         raise agent.NoModel("answer", [])
 
-    monkeypatch.setattr(agent, "complete", no_model)
+    monkeypatch.setattr(truth, "complete", no_model)
     company.says("Здравствуйте!")
     for _ in range(settings.MAX_RETRIES + 3):
         broker.run()
@@ -389,3 +389,24 @@ def test_moderated_channel_stays_silent_until_the_contact_is_a_client(company: C
     before = len(broker.done)
     broker.run()
     assert [name for name, _ in broker.done[before:]] == ["conversations.receive", "sales.answer", "conversations.deliver"]
+
+
+def test_a_reply_put_off_during_a_takeover_does_not_stand_before_the_managers_words(
+    company: Company, broker: Broker, monkeypatch: pytest.MonkeyPatch, admin_user: Any
+) -> None:
+    original, refused = WidgetAdapter.send, []
+
+    def busy_while_a_person_takes_over(self: WidgetAdapter, message: Any) -> Any:
+        if refused:
+            return original(self, message)
+        refused.append(message)
+        takeover.take_over(company.conversation().pk, user=admin_user)
+        raise Retry("busy")
+
+    monkeypatch.setattr(WidgetAdapter, "send", busy_while_a_person_takes_over)
+    company.says("Здравствуйте!")
+    broker.run(skip=("conversations.deliver",))
+    broker.run_one("conversations.deliver")
+    replies.reply(company.conversation().pk, "Добрый день, это менеджер", admin_user)
+    broker.run()
+    assert [(message.author, message.state) for message in company.sent()] == [("bot", "suppressed"), ("manager", "sent")]

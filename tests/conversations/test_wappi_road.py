@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -136,11 +137,28 @@ def test_odd_texts_arrive_whole(wappi: Channel, broker: Broker, text: str) -> No
     assert len(replies()) == 1
 
 
-def test_voice_and_files_are_answered_and_named(wappi: Channel, broker: Broker) -> None:
+def test_voice_that_nobody_can_hear_is_answered_with_a_request_to_type(
+    wappi: Channel, broker: Broker, monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
+) -> None:
+    settings.MEDIA_ROOT = tmp_path
+    monkeypatch.setattr(WappiAdapter, "fetch_media", lambda self, ref: b"OggS sound")
     bring(wappi, broker, text="", type="ptt", mimetype="audio/ogg; codecs=opus", file_link="https://fs.wappi.pro/x.ogg")
     message = Message.objects.get(direction="in")
-    assert message.kind == Message.Kind.VOICE
-    assert message.details["media"][0]["mime"].startswith("audio/ogg")
+    assert (message.kind, message.text, message.unheard) == (Message.Kind.VOICE, "", False)
+    assert message.details["media"][0]["mime"] == "audio/ogg"
+    assert message.error
+    assert len(replies()) == 1
+    assert Turn.objects.get().stage == Turn.Stage.DONE
+    assert Conversation.objects.get().needs_attention
+
+
+def test_files_are_answered_and_named(wappi: Channel, broker: Broker) -> None:
+    from conversations.history import said
+
+    bring(wappi, broker, text="", type="document", mimetype="application/pdf", file_name="заявка.pdf")
+    message = Message.objects.get(direction="in")
+    assert message.kind == Message.Kind.DOCUMENT
+    assert said(message).endswith(": заявка.pdf]")
     assert Turn.objects.get().stage == Turn.Stage.DONE
 
 

@@ -23,7 +23,8 @@ def page(assistant: Assistant) -> str:
 def form(**fields: Any) -> dict[str, Any]:
     data: dict[str, Any] = {
         "name": "Aida", "slug": "aida", "owner": "", "persona": "", "knowledge_base": "", "temperature": "", "top_p": "",
-        "max_tokens": "", "languages": ["ru", "kk"], "time_zone": "Asia/Almaty", "bots-TOTAL_FORMS": "0",
+        "max_tokens": "", "languages": ["ru", "kk"], "time_zone": "Asia/Almaty", "country": "KZ", "call_minutes": "30",
+        "call_reminder_minutes": "60", "follow_ups": "on", "bots-TOTAL_FORMS": "0",
         "bots-INITIAL_FORMS": "0", "model_places-TOTAL_FORMS": "0", "model_places-INITIAL_FORMS": "0",
     }  # fmt: skip
     for day in WEEKDAYS:
@@ -95,3 +96,22 @@ def test_managers_see_their_own_and_shared_assistants(client: Client) -> None:
     assert client.get(reverse("admin:sales_bot_change", args=(bot.pk,))).status_code == 302
     data = form(name="Own", slug="own", **{"bots-TOTAL_FORMS": "1", "bots-0-channel": str(secret.pk)})
     assert client.post(page(own), data).status_code == 200
+
+
+def test_who_takes_calls_and_how_long_they_are(admin_client: Client) -> None:
+    assistant = Assistant.objects.create(name="Aida", slug="aida")
+    one, other = a_manager(first_name="Dana", last_name="Seitova"), a_manager()
+    gone = a_manager(is_active=False, first_name="Gone")
+    shown = admin_client.get(page(assistant)).content.decode()
+    assert "Dana Seitova" in shown
+    assert "Gone" not in shown
+    assistant.call_managers.set([gone])
+    assert "Gone" in admin_client.get(page(assistant)).content.decode()
+    data = form(call_managers=[one.pk, other.pk], call_minutes="45", call_reminder_minutes="0", country="", follow_ups="")
+    assert admin_client.post(page(assistant), data).status_code == 302
+    assistant.refresh_from_db()
+    assert set(assistant.call_managers.all()) == {one, other}
+    assert (assistant.call_minutes, assistant.call_reminder_minutes, assistant.country) == (45, 0, "")
+    assert assistant.follow_ups is False
+    for wrong in ({"call_minutes": "4"}, {"call_reminder_minutes": "1441"}):
+        assert admin_client.post(page(assistant), form(**wrong)).status_code == 200

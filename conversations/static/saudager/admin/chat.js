@@ -35,6 +35,9 @@
     if (known) {
       const open = known.box.querySelector("details")?.open;
       if (open && box.querySelector("details")) box.querySelector("details").open = true;
+      /* A recording that plays is moved over, and plays on. */
+      const player = known.box.querySelector("audio"), next = box.querySelector("audio");
+      if (player && next && player.getAttribute("src") === next.getAttribute("src")) next.replaceWith(player);
       known.box.replaceWith(box);
     } else {
       list.insertBefore(box, before || null);
@@ -188,6 +191,17 @@
     text.style.height = `${Math.min(text.scrollHeight + 2, 220)}px`;
   }
 
+  /* A player does not say why it plays nothing; the server does. */
+  async function explain(player) {
+    try {
+      const response = await fetch(player.src, { credentials: "same-origin", headers: { Range: "bytes=0-0" } });
+      say(response.ok || response.redirected ? root.dataset.unplayable : await response.text());
+    } catch {
+      say(root.dataset.lost);
+    }
+  }
+
+  root.addEventListener("error", (event) => { if (event.target.tagName === "AUDIO") explain(event.target); }, true);
   root.addEventListener("click", (event) => {
     const button = event.target.closest("[data-do]");
     if (button) decide(button);

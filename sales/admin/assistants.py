@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
@@ -21,12 +23,15 @@ from channels.admin.form import zone_field
 from channels.models import Channel
 from channels.owners import OwnedRows
 
-from .models import WEEKDAYS, Assistant, AssistantModel, Bot, default_hours, default_languages
+from ..models import WEEKDAYS, Assistant, AssistantModel, Bot, default_hours, default_languages
+from ..owners import own_or_shared
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[Assistant]
+    PeopleField = forms.ModelMultipleChoiceField[User]
 else:
     ModelForm = forms.ModelForm
+    PeopleField = forms.ModelMultipleChoiceField
 
 DAYS = {
     "mon": _("Monday"), "tue": _("Tuesday"), "wed": _("Wednesday"), "thu": _("Thursday"), "fri": _("Friday"),
@@ -69,6 +74,15 @@ class HoursField(forms.Field):
         return value
 
 
+class ManagersField(PeopleField):
+    """People by the names that customers are told."""
+
+    widget = UnfoldAdminCheckboxSelectMultipleWidget
+
+    def label_from_instance(self, user: Any) -> str:
+        return str(user.get_full_name() or user.get_username())
+
+
 class AssistantForm(ModelForm):
     hours = HoursField(
         label=_("Working hours"), required=False, initial=default_hours, help_text=_("An empty row is a day off.")
@@ -78,12 +92,25 @@ class AssistantForm(ModelForm):
         label=_("Languages"), choices=LANGUAGES, initial=default_languages, widget=UnfoldAdminCheckboxSelectMultipleWidget
     )
 
+    call_managers = ManagersField(
+        label=_("Managers who take calls"), queryset=get_user_model().objects.none(), required=False,
+        help_text=_("Calls are shared among them. Nobody chosen: the owner takes them."),
+    )  # fmt: skip
+
     class Meta:
         model = Assistant
         fields = (
             "name", "slug", "owner", "persona", "knowledge_base", "temperature", "top_p", "max_tokens", "languages",
-            "time_zone", "hours",
+            "time_zone", "hours", "country", "call_managers", "call_minutes", "call_reminder_minutes", "follow_ups",
         )  # fmt: skip
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Whoever was chosen once and left the company is shown, so that they can be taken out.
+        chosen = self.instance.call_managers.values("pk") if self.instance.pk else []
+        people = get_user_model().objects.filter(Q(is_active=True, is_staff=True) | Q(pk__in=chosen))
+        field: Any = self.fields["call_managers"]
+        field.queryset = people.order_by("first_name", "last_name", "username")
 
 
 class ModelInline(TabularInline):
@@ -105,11 +132,6 @@ class BotInline(OwnedRows, TabularInline):
     verbose_name_plural = _("channels it answers on")
 
 
-def own_or_shared(rows: QuerySet[Assistant], user: Any) -> QuerySet[Assistant]:
-    """The assistants a person may see, by the rule of the channels: all, or their own and those nobody owns."""
-    return rows if user.is_superuser else rows.filter(Q(owner=user) | Q(owner=None))
-
-
 @admin.register(Assistant)
 class AssistantAdmin(ModelAdmin):
     form = AssistantForm
@@ -123,7 +145,9 @@ class AssistantAdmin(ModelAdmin):
     fieldsets = (
         (None, {"fields": ("name", "slug", "owner", "try_it")}),
         (_("What it says"), {"fields": ("persona", "knowledge_base", "languages")}),
-        (_("When people work"), {"fields": ("hours", "time_zone")}),
+        (_("When people work"), {"fields": ("hours", "time_zone", "country")}),
+        (_("Calls"), {"fields": ("call_managers", ("call_minutes", "call_reminder_minutes"))}),
+        (_("Follow-ups"), {"fields": ("follow_ups",)}),
         (_("Fine tuning"), {"fields": (("temperature", "top_p", "max_tokens"),), "classes": ("collapse",)}),
     )
 

@@ -1,0 +1,11 @@
+"""What happens in conversations, for the rooms above. Each is sent inside the transaction that makes it true, under the
+conversation's lock: a receiver writes its rows into the same commit, and its failure undoes the whole."""
+
+from __future__ import annotations
+
+from django.dispatch import Signal
+
+#: A customer's message was stored: `conversation_id`.
+customer_wrote = Signal()
+#: A person leads from now on, or the exchange was closed: `conversation_id`.
+person_leads = Signal()

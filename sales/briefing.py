@@ -1,0 +1,206 @@
+"""All that a reply may rest on, gathered before any model is asked: what was said, what the documents say, who it is, and
+which times are free. One completion has to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.utils.dates import WEEKDAYS_ABBR
+from django.utils.translation import gettext as _
+
+from channels import directory
+from channels.models import Channel
+from conversations import history
+from conversations.history import Line
+from conversations.models import Contact, Turn
+from foundation import db
+from foundation.phones import shown
+from knowledge.models import Chunk
+from knowledge.search import Passage, search
+from llm.base import ChatMessage
+
+from . import calling, cities
+from .assistants import Configuration
+from .calling import CallFacts
+from .models import Assistant, Qualification
+from .reply import Language
+
+PASSAGES = 6
+#: Passages given for earlier replies of the conversation stay valid sources for what the assistant repeats.
+CITED_TURNS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Briefing:
+    """What the agent knows when it composes a reply."""
+
+    configured: Configuration
+    channel: Channel
+    contact: Contact
+    qualification: Qualification | None
+    lines: Sequence[Line]
+    question: str
+    """What the customer wrote since our last reply."""
+    language: Language
+    passages: Sequence[Passage]
+    cited: Sequence[str]
+    call: CallFacts
+    city_zone: ZoneInfo | None
+    """The zone of the city that the customer says they are in."""
+    now: datetime
+    """The database's time, in the assistant's zone."""
+
+    @property
+    def assistant(self) -> Assistant:
+        return self.configured.assistant
+
+    @property
+    def home(self) -> ZoneInfo:
+        return self.configured.working_time.zone
+
+    def sources(self) -> list[str]:
+        """Texts in which every amount, date, time and link of the reply must be found."""
+        own = [self.channel.company, self.channel.about, self.assistant.persona, hours_in_words(self.assistant), self.today()]
+        phone = [shown(self.call.phone)] if self.call.phone else []
+        return [*(p.text for p in self.passages), *self.cited, *own, *phone, *calling.sources(self.call, self.home)]
+
+    def today(self) -> str:
+        return self.now.strftime("%Y-%m-%d %H:%M, %A, UTC%z")
+
+    def facts(self) -> str:
+        """What is known of the customer and of free times, for the prompt."""
+        return "\n".join([*who(self.contact, self.qualification), *calling.as_facts(self.call, self.home)])
+
+
+def gather(claimed: Any, configured: Configuration) -> Briefing:
+    """Read everything that the reply of a claimed turn may rest on."""
+    lines = history.before_answer(claimed.conversation_id, claimed.id, claimed.upto_seq)
+    question, context = last_words(lines)
+    contact = Contact.objects.get(pk=claimed.contact_id)
+    now = db.now()
+    city = cities.city_in(question)
+    if city is not None and not contact.time_zone:
+        contact.time_zone = city[1].key
+    assistant = configured.assistant
+    return Briefing(
+        configured=configured,
+        channel=directory.entry(claimed.channel_id).channel,
+        contact=contact,
+        qualification=Qualification.objects.filter(contact=contact).first(),
+        lines=lines,
+        question=question,
+        language=spoken(question, contact),
+        passages=find_passages(assistant, question, context),
+        cited=cited_before(claimed.conversation_id),
+        call=calling.gather(configured, contact, lines, question, last_outcome(claimed.conversation_id), now),
+        city_zone=city[1] if city else None,
+        now=now.astimezone(configured.working_time.zone),
+    )
+
+
+def find_passages(assistant: Assistant, question: str, context: str) -> list[Passage]:
+    """What the knowledge base says to the customer's last words, with the words before as context."""
+    if assistant.knowledge_base_id is None:
+        return []
+    return search([assistant.knowledge_base_id], question, limit=PASSAGES, context=context)
+
+
+def cited_before(conversation_id: int) -> list[str]:
+    """The texts of the passages that the last replies of the conversation were given."""
+    used = Turn.objects.filter(conversation_id=conversation_id, stage=Turn.Stage.DONE).order_by("-id")
+    ids = {item["chunk"] for known in used.values_list("knowledge_used", flat=True)[:CITED_TURNS] for item in known}
+    return list(Chunk.objects.filter(pk__in=ids, source__active=True).values_list("text", flat=True)) if ids else []
+
+
+def last_outcome(conversation_id: int) -> Mapping[str, Any]:
+    """What the last reply of the assistant decided beside its words."""
+    ended = Turn.objects.filter(conversation_id=conversation_id, stage=Turn.Stage.DONE, outcome__isnull=False)
+    turn = ended.only("outcome").order_by("-id").first()
+    return (turn.outcome if turn else None) or {}
+
+
+def last_words(lines: Sequence[Line]) -> tuple[str, str]:
+    """What the customer wrote since our last reply, and before it. Our own words would only find themselves again."""
+    cut = max((n for n, line in enumerate(lines, start=1) if line.author in ("bot", "manager")), default=0)
+    said = [line.text for line in lines[cut:] if line.author == "customer"]
+    before = [line.text for line in lines[:cut] if line.author == "customer"]
+    return "\n".join(said), "\n".join(before[-2:])
+
+
+def who(contact: Contact, qualification: Qualification | None) -> list[str]:
+    """What is known of the customer, a line each."""
+    lines = []
+    if name := contact.full_name or contact.name:
+        lines.append(_("Name: %(name)s") % {"name": name})
+    if contact.business_name:
+        lines.append(_("Company: %(name)s") % {"name": contact.business_name})
+    if qualification is not None:
+        learnt = {
+            _("Situation"): qualification.situation, _("Problem"): qualification.problem,
+            _("Implication"): qualification.implication, _("Need"): qualification.need,
+        }  # fmt: skip
+        lines += [f"{name}: {text}" for name, text in learnt.items() if text]
+    return lines
+
+
+def as_chat(lines: Sequence[Line]) -> list[ChatMessage]:
+    """The history as the exchange that the model continues: it must end with the customer's words."""
+    chat: list[ChatMessage] = []
+    for line in lines:
+        role: Literal["user", "assistant"] = "user" if line.author in ("customer", "system") else "assistant"
+        text = line.text if line.author in ("customer", "bot") else f"[{history.as_text([line])}]"
+        if chat and chat[-1].role == role:
+            chat[-1] = ChatMessage(role, f"{chat[-1].text}\n{text}")
+        else:
+            chat.append(ChatMessage(role, text))
+    if chat and chat[0].role == "assistant":
+        chat.insert(0, ChatMessage("user", "…"))
+    return chat
+
+
+def as_knowledge(passages: Sequence[Passage]) -> str:
+    """The passages as numbered blocks with their origin."""
+    if not passages:
+        return _("(nothing was found)")
+    page = _("p.")
+    return "\n\n".join(f"[{n}] {p.source_title}, {page} {p.page}\n{p.text}" for n, p in enumerate(passages, start=1))
+
+
+_DAY_NAMES = dict(zip(("mon", "tue", "wed", "thu", "fri", "sat", "sun"), WEEKDAYS_ABBR.values(), strict=True))
+
+
+def hours_in_words(assistant: Assistant) -> str:
+    """`Mon 10:00–18:00, Tue …` in the assistant's zone."""
+    hours: Mapping[str, Sequence[str]] = assistant.hours
+    days = ", ".join(f"{_DAY_NAMES[day]} {start}–{end}" for day, (start, end) in hours.items())
+    return f"{days} ({assistant.time_zone})"
+
+
+_KAZAKH = re.compile(r"[әғқңөұүһі]", re.IGNORECASE)
+_KAZAKH_WORDS = re.compile(r"\b(салем|рахмет|калай|канша|керек|бар ма|қанша|сәлем|жоқ|иә)\b", re.IGNORECASE)
+_LETTERS = re.compile(r"[^\W\d_]")
+_CYRILLIC = re.compile(r"[а-яё]", re.IGNORECASE)
+_LATIN = re.compile(r"[a-z]", re.IGNORECASE)
+
+
+def guess_language(text: str) -> Language:
+    """The language of a text by its letters: enough for a hint and for the offline model."""
+    if _KAZAKH.search(text) or _KAZAKH_WORDS.search(text):
+        return "kk"
+    if _CYRILLIC.search(text) or not _LATIN.search(text):
+        return "ru"
+    return "en"
+
+
+def spoken(question: str, contact: Contact) -> Language:
+    """The language to answer in: that of the question, or of what was said before where it has no words."""
+    if _LETTERS.search(question):
+        return guess_language(question)
+    known: Mapping[str, Language] = {"ru": "ru", "kk": "kk", "en": "en"}
+    return known.get(contact.language, known.get(settings.LANGUAGE_CODE, "ru"))
