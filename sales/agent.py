@@ -79,7 +79,7 @@ def _show_typing(claimed: Any) -> None:
 def compose(briefing: Briefing, *, reference: str = "") -> Completion[Reply]:
     """Ask the models for the reply. Raises NoModel, and truth.Unproven for a reply that no source confirms."""
     return truth.complete_proven(
-        request(briefing), briefing.sources(), today=briefing.now.date(), models=briefing.configured.models, reference=reference
+        request(briefing), briefing.sources, today=briefing.now.date(), models=briefing.configured.models, reference=reference
     )
 
 

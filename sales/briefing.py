@@ -64,11 +64,12 @@ class Briefing:
     def home(self) -> ZoneInfo:
         return self.configured.working_time.zone
 
-    def sources(self) -> list[str]:
+    def sources(self, reply: str) -> list[str]:
         """Texts in which every amount, date, time and link of the reply must be found."""
         own = [self.channel.company, self.channel.about, self.assistant.persona, hours_in_words(self.assistant), self.today()]
         phone = [shown(self.call.phone)] if self.call.phone else []
-        return [*(p.text for p in self.passages), *self.cited, *own, *phone, *calling.sources(self.call, self.home)]
+        times = calling.sources(reply, self.call, self.home, self.now)
+        return [*(p.text for p in self.passages), *self.cited, *own, *phone, *times]
 
     def today(self) -> str:
         return self.now.strftime("%Y-%m-%d %H:%M, %A, UTC%z")

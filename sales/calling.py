@@ -149,9 +149,12 @@ def as_facts(facts: CallFacts, home: ZoneInfo) -> list[str]:
     return lines
 
 
-def sources(facts: CallFacts, home: ZoneInfo) -> list[str]:
+def sources(reply: str, facts: CallFacts, home: ZoneInfo, now: datetime) -> list[str]:
     """The times that a reply may state, as each language words them."""
     known = [*facts.free, *facts.offered, facts.bookable, facts.nearest, facts.scheduled.starts_at if facts.scheduled else None]
+    if facts.refusal is not None and offers(reply, facts, now):
+        # “At 20:00 we are closed; 17:30 is free”: a refused time may be named beside one that can be had.
+        known.append(facts.named)
     said = []
     for at in filter(None, known):
         for language in ("ru", "kk", "en"):
@@ -197,12 +200,17 @@ def decide(reply: Reply, facts: CallFacts, question: str) -> Decision:
     return Decision(start=start)
 
 
+#: Where one time of a reply ends and another may begin: at sentences, else at commas and colons.
+_BORDERS = (re.compile(r"(?<=[.!?;])\s+|\n"), re.compile(r"(?<=[.!?;,:])\s+|\n"))
+
+
 def offers(reply: str, facts: CallFacts, now: datetime) -> list[datetime]:
-    """The free time that a reply proposes: what a later “yes” agrees to."""
-    said = time_phrases.parse(reply, now, facts.zone)
+    """The free times that a reply proposes: what a later “yes” agrees to."""
     known = {*facts.free, facts.nearest, facts.bookable, *facts.offered}
-    if said.start is not None and said.start in known:
-        return [said.start]
+    for border in _BORDERS:
+        said = [time_phrases.parse(piece, now, facts.zone).start for piece in border.split(reply)]
+        if found := [at for at in said if at is not None and at in known]:
+            return list(dict.fromkeys(found))
     # Until the number is known, the time that the customer named stays on the table.
     return [facts.bookable] if facts.bookable and facts.phone is None and facts.about_call else []
 

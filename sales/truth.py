@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any, Protocol, TypeVar
@@ -26,6 +26,8 @@ class Worded(Protocol):
 
 
 Answer = TypeVar("Answer", bound=BaseModel)
+#: The texts that a reply may draw on.
+Sources = Callable[[str], Sequence[str]]
 
 
 class Unproven(Exception):
@@ -38,9 +40,9 @@ class Unproven(Exception):
 
 
 def complete_proven(
-    request: Request[Answer], sources: Sequence[str], *, today: date, models: Sequence[LanguageModel] | None, reference: str
+    request: Request[Answer], sources: Sources, *, today: date, models: Sequence[LanguageModel] | None, reference: str
 ) -> Completion[Answer]:
-    """As `llm.complete`, for an answer with a `reply` whose claims must stand in `sources`. Raises NoModel and Unproven.
+    """As `llm.complete`, for an answer with a `reply` whose claims must stand in its `sources`. Raises NoModel and Unproven.
 
     Tokens, cost and time of a first attempt that was thrown away are counted in.
     """
@@ -65,9 +67,9 @@ def complete_proven(
     return second
 
 
-def _claims(completion: Completion[Any], sources: Sequence[str], today: date) -> list[Claim]:
+def _claims(completion: Completion[Any], sources: Sources, today: date) -> list[Claim]:
     answer: Worded = completion.answer
-    return untraceable(answer.reply, sources, today=today)
+    return untraceable(answer.reply, sources(answer.reply), today=today)
 
 
 def _objection(refused: Completion[Any], claims: Sequence[Claim]) -> list[ChatMessage]:

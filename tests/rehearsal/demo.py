@@ -1,7 +1,7 @@
-"""`script/demo`: one customer's conversation through the whole product over real HTTP, with fake Wappi and fake Gemini.
+"""`script/demo`: the story of three customers through the whole product over real HTTP, with fake Wappi and fake Gemini.
 
-Plays the story, prints the transcript with the time spent per stage, and exits 0 only if every reply arrived exactly
-once and nothing was said while a person led.
+Prints the transcript with the time spent per stage, and exits 0 only if every message arrived exactly once, at its time,
+and nothing was said while a person led. Weeks pass in it: the clock of its database is moved.
 """
 
 from __future__ import annotations
@@ -9,104 +9,29 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
+from . import chapters
+from .clock import Clock, beginning, today
 from .manager import Manager
-from .stack import Stack, call, scratch_folder, wait_for
+from .stack import Stack, scratch_folder, wait_for
+from .story import Story
 
 COMPANY = Path(__file__).with_name("company.yaml")
-PHONE = "77015550101"
-#: How long a second, unwanted reply is waited for after each step, in seconds.
-SETTLE = 2.0
-REPLY_SECONDS = 20.0
 #: What a turn does from one entry of its timeline to the next.
-STAGES = {"received": "hold", "joined": "hold", "answer": "answer with the model", "deliver": "delivery"}
-
-
-@dataclass
-class Story:
-    """Plays the steps; what went otherwise than told is collected in `wrong`."""
-
-    stack: Stack
-    manager: Manager
-    wrong: list[str] = field(default_factory=list)
-    replies: int = 0
-
-    def ledger(self) -> list[dict[str, Any]]:
-        """What the provider accepted for this customer."""
-        entries = call("GET", f"{self.stack.wappi_url}/_sandbox/ledger")
-        return [entry for entry in entries if str(entry["recipient"]).startswith(PHONE)]
-
-    def writes(self, text: str) -> None:
-        say("customer", text)
-        call("POST", f"{self.stack.wappi_url}/_sandbox/message", {"phone": PHONE, "text": text, "name": "Демо-клиент"})
-
-    @contextmanager
-    def expecting(self, replies: int, what: str, *, containing: str = "") -> Iterator[None]:
-        """So many replies, no more and no fewer, come of what happens in the block."""
-        before = len(self.ledger())
-        yield
-        if replies:
-            try:
-                wait_for("reply", lambda: len(self.ledger()) >= before + replies, REPLY_SECONDS)
-            except TimeoutError:
-                self.wrong.append(f"{what}: no reply within {REPLY_SECONDS:g} s")
-        time.sleep(SETTLE)
-        new = self.ledger()[before:]
-        self.replies += len(new)
-        for entry in new:
-            say("reply", entry["text"])
-        if len(new) != replies:
-            self.wrong.append(f"{what}: {len(new)} replies instead of {replies}")
-        if containing and not any(containing in entry["text"] for entry in new):
-            self.wrong.append(f"{what}: the reply does not contain “{containing}”")
-
-    def play(self) -> None:
-        with self.expecting(1, "greeting"):
-            self.writes("Здравствуйте! Интересует кофемашина для офиса.")
-        with self.expecting(1, "question from the price list", containing="₸"):
-            self.writes("Сколько стоит доставка?")
-        with self.expecting(1, "three quick messages"):
-            for text in ("А гарантия", "какая", "на кофемашины?"):
-                self.writes(text)
-        with self.expecting(0, "the owner types on the phone"):
-            say("owner", "Добрый день, это менеджер, сейчас всё расскажу.")
-            call("POST", f"{self.stack.wappi_url}/_sandbox/owner",
-                 {"phone": PHONE, "text": "Добрый день, это менеджер, сейчас всё расскажу."})  # fmt: skip
-            self.led_by("manager")
-        with self.expecting(0, "a question to the manager"):
-            self.writes("Хорошо, жду. А рассрочка есть?")
-        with self.expecting(1, "a reply from the admin"):
-            say("manager", "Да, рассрочка есть, пришлю условия.")
-            self.manager.replies("Да, рассрочка есть, пришлю условия.")
-        with self.expecting(0, "given back: nothing is left to answer"):
-            say("manager", "(gives the conversation back)")
-            self.manager.gives_back()
-            self.led_by("bot")
-        with self.expecting(1, "the assistant leads again"):
-            self.writes("Спасибо! Какие способы оплаты у вас есть?")
-
-    def led_by(self, mode: str) -> None:
-        try:
-            wait_for("mode", lambda: self.manager.mode() == mode, 15)
-        except TimeoutError:
-            self.wrong.append(f"the conversation is not led by {mode}")
-
-
-def say(who: str, text: str) -> None:
-    print(f"  {who:>9} │ " + text.replace("\n", "\n            │ "), flush=True)
+STAGES = {
+    "received": "hold", "joined": "hold", "transcribe": "listening", "classify": "is it a client",
+    "answer": "answer with the model", "deliver": "delivery", "planned": "start",
+}  # fmt: skip
 
 
 def print_stages() -> None:
     """Where the seconds of each turn went, from its timeline."""
     from conversations.models import Turn
 
-    print("\nTurn  trigger   outcome                 ms per stage")
+    print("\nTurn  trigger    outcome                 ms per stage")
     for turn in Turn.objects.order_by("id"):
         steps = [(entry["what"], _seconds(entry["at"])) for entry in turn.timeline]
         spans = [
@@ -114,7 +39,7 @@ def print_stages() -> None:
             for (name, at), (_next, after) in pairwise(step for step in steps if step[0] != "model")
         ]
         outcome = f"{turn.stage}{f' ({turn.reason})' if turn.reason else ''}"
-        print(f"{turn.pk:>4}  {turn.trigger:<9} {outcome:<23} {', '.join(spans)}")
+        print(f"{turn.pk:>4}  {turn.trigger:<10} {outcome:<23} {', '.join(spans)}")
 
 
 def _seconds(text: str) -> float:
@@ -123,42 +48,47 @@ def _seconds(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def check_rows(story: Story) -> None:
-    """The product's own rows must tell the same story as the provider's record."""
-    from channels.models import InboundEvent
-    from conversations.models import Message, Turn
-
-    sent = Message.objects.filter(direction="out", external_id__isnull=False).exclude(author="manager", user=None).count()
-    if sent != story.replies:
-        story.wrong.append(f"{sent} messages are marked as sent, the provider accepted {story.replies}")
-    open_turns = Turn.objects.filter(stage__in=Turn.OPEN).count()
-    failed = Turn.objects.filter(stage="failed").count() + InboundEvent.objects.filter(state="failed").count()
-    if open_turns or failed:
-        story.wrong.append(f"{open_turns} turns are still open, {failed} turns or events need attention")
+def play(story: Story) -> None:
+    """All chapters in order."""
+    first, third = (Manager(story.stack, customer.phone) for customer in (chapters.FIRST, chapters.THIRD))
+    story.moves_to(beginning(today()))
+    chapters.questions(story)
+    chapters.takeover(story, first)
+    chapters.a_call(story)
+    chapters.two_fall_silent(story)
+    chapters.touches(story, third)
+    chapters.opting_out(story)
+    chapters.check_rows(story)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="script/demo", description=__doc__)
     parser.parse_args()
+    clocks: list[Clock] = []
+
+    def install(env: Mapping[str, str]) -> None:
+        clocks.append(Clock(env["DATABASE_URL"]))
+
     with scratch_folder("demo") as folder:
         print("Starting Saudager with a fake WhatsApp gateway and a fake language model …", flush=True)
         begun = time.monotonic()
-        with Stack(folder, COMPANY, environment={"MODERATION": "true"}, latency_ms=300) as stack:
+        with Stack(folder, COMPANY, environment={"MODERATION": "true"}, latency_ms=300, prepared=install) as stack:
             stack.connect_django()
             wait_for_knowledge()
             subscribe(stack)
-            print(f"Up after {time.monotonic() - begun:.1f} s.\n", flush=True)
-            story = Story(stack, Manager(stack, PHONE))
+            print(f"Up after {time.monotonic() - begun:.1f} s.", flush=True)
+            story = Story(stack, clocks[0])
             try:
-                story.play()
+                play(story)
             finally:
                 print_stages()
-            check_rows(story)
+                clocks[0].close()
             story.wrong += [f"logged error: {error}" for error in stack.errors()]
         print()
         for line in story.wrong:
             print(f"WRONG: {line}")
-        print("Every reply arrived exactly once." if not story.wrong else f"{len(story.wrong)} things went wrong.")
+        took = time.monotonic() - begun
+        print(f"Every message arrived exactly once ({took:.0f} s)." if not story.wrong else f"{len(story.wrong)} things went wrong.")
         if story.wrong:
             # The exception keeps the folder with the logs.
             raise SystemExit(1)

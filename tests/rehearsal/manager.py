@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 
 class Manager:
-    """Works on the one conversation with the customer of this phone. Needs Django to be set up."""
+    """Works on the one conversation with the customer of this phone, who is also who takes calls. Needs Django to be set up."""
+
+    NAME = "demo-manager"
 
     def __init__(self, stack: Stack, phone: str) -> None:
         self.stack, self.phone = stack, phone
-        self.password = secrets.token_urlsafe(16)
         self.browser = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
         )
@@ -42,8 +43,14 @@ class Manager:
     def _log_in(self) -> None:
         from django.contrib.auth import get_user_model
 
-        user = get_user_model().objects.create_superuser("demo-manager", password=self.password)
-        self._submit(f"{self.stack.url}/admin/login/?next=/admin/", username=user.get_username(), password=self.password)
+        people = get_user_model().objects
+        user = people.filter(username=self.NAME).first() or people.create_superuser(
+            self.NAME, first_name="Демо", last_name="Менеджер"
+        )
+        password = secrets.token_urlsafe(16)
+        user.set_password(password)
+        user.save()
+        self._submit(f"{self.stack.url}/admin/login/?next=/admin/", username=self.NAME, password=password)
         self.logged_in = True
 
     def _post(self, action: str, **fields: str) -> None:

@@ -86,6 +86,8 @@ class Stack:
     processes: Sequence[str] = ("web", "messages", "answers", "files", "beat")
     environment: Mapping[str, str] = field(default_factory=dict)
     latency_ms: int = 0
+    prepared: Callable[[Mapping[str, str]], object] | None = None
+    """Called with the processes' environment when the database is ready, before any process of the product runs."""
     running: list[Process] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
 
@@ -123,6 +125,8 @@ class Stack:
         self.manage("migrate", "--verbosity=0")
         self.manage("collectstatic", "--noinput", "--verbosity=0")
         self.manage("provision", str(self.company))
+        if self.prepared is not None:
+            self.prepared(self.env)
         self._procfile()
 
     def _fake(self, name: str, url: str, *more: str) -> None:

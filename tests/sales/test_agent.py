@@ -167,6 +167,33 @@ def test_a_model_cannot_book_what_the_customer_did_not_agree_to(
     assert told, "the customer is asked for a time instead"
 
 
+def test_a_refused_time_may_be_named_beside_the_one_that_is_offered(
+    company: Company, manager: Any, say: Say, model: Scripted
+) -> None:
+    model.will_say("Здравствуйте!")
+    say("Здравствуйте!")
+    knows_phone(company)
+    late = free_times(company)[0].replace(hour=20, minute=0)
+    configured = assistants.configuration(company.channel.pk)
+    assert configured is not None
+    nearest = calls.nearest(configured, late, now=db.now())
+    assert nearest is not None
+    offer = f"К сожалению, в 20:00 мы не работаем. Могу предложить {in_words(nearest.astimezone(ALMATY))}. Подойдёт?"
+    model.will_say(offer, intent="call")
+    assert say(f"Позвоните мне {in_words(late)}") == offer
+    model.will_say("", actions=["book_call"], call_at=nearest.isoformat(), commitment="yes")
+    say("Да, подойдёт")
+    assert the_call().starts_at == nearest
+
+
+def test_a_refused_time_cannot_be_confirmed(company: Company, manager: Any, say: Say, model: Scripted) -> None:
+    model.will_say("Здравствуйте!")
+    say("Здравствуйте!")
+    late = free_times(company)[0].replace(hour=20, minute=0)
+    model.will_say(f"Отлично, ждите звонка {in_words(late)}!", intent="call")
+    assert "20:00" not in say(f"Позвоните мне {in_words(late)}")
+
+
 def test_a_model_cannot_book_another_time_than_the_named_one(
     company: Company, manager: Any, say: Say, model: Scripted
 ) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import json
 import re
 import time
@@ -201,12 +202,17 @@ def from_gemini(body: dict[str, Any], model: str) -> Prompted:
     config = either(body, "generationConfig", {})
     schema = either(config, "responseJsonSchema") or _plain_types(either(config, "responseSchema"))
     system = "\n".join(part.get("text", "") for part in (either(body, "systemInstruction") or {}).get("parts", ()))
-    messages, audio = [], 0
+    messages, sounds = [], []
     for content in body.get("contents", ()):
         parts = content.get("parts", ())
         messages.append((content.get("role", "user"), "\n".join(part.get("text", "") for part in parts if part.get("text"))))
-        audio += sum(len((either(part, "inlineData") or {}).get("data", "")) for part in parts)
-    return Prompted("gemini", model, system, messages, schema, audio)
+        sounds += [either(part, "inlineData")["data"] for part in parts if either(part, "inlineData")]
+    return Prompted("gemini", model, system, messages, schema, *_sound(sounds))
+
+
+def _sound(encoded: list[str]) -> tuple[int, bytes]:
+    """How much sound was sent, and the sound."""
+    return sum(map(len, encoded)), b"".join(map(base64.b64decode, encoded))
 
 
 def _plain_types(schema: Any) -> Any:
@@ -224,15 +230,15 @@ def from_openai(body: dict[str, Any]) -> Prompted:
     schema = ((body.get("response_format") or {}).get("json_schema") or {}).get("schema")
     texts = [(message["role"], _openai_text(message["content"])) for message in body["messages"]]
     system = "\n".join(text for role, text in texts if role in ("system", "developer"))
-    audio = sum(
-        "input_audio" in part
+    sounds = [
+        part["input_audio"]["data"]
         for message in body["messages"]
         if isinstance(message["content"], list)
         for part in message["content"]
-    )
-    return Prompted(
-        "openai", body["model"], system, [pair for pair in texts if pair[0] not in ("system", "developer")], schema, audio
-    )
+        if "input_audio" in part
+    ]
+    said = [pair for pair in texts if pair[0] not in ("system", "developer")]
+    return Prompted("openai", body["model"], system, said, schema, *_sound(sounds))
 
 
 def _openai_text(content: Any) -> str:

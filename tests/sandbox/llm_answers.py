@@ -1,8 +1,9 @@
 """What the fake language model says when nobody scripted it: valid JSON for any schema, by simple and cheap rules.
 
 It answers from the knowledge in the prompt by quoting the passage that shares most words with the customer's last
-message, and judges contacts by key words. It runs once per call of a benchmark, so everything that repeats between
-calls (passages, schemas) is computed once.
+message, deals with wishes and the silent as `llm_agent` does, judges contacts by key words, and hears in a recording what
+stands in it after `SAY:` (see `speech`). It runs once per call of a benchmark, so everything that repeats between calls
+(passages, schemas) is computed once.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+
+from . import llm_agent
+from .speech import heard
 
 WORD = re.compile(r"\w{3,}")
 SOURCE = re.compile(r"^\s*(?:#+\s*)?[\[(]?(?:#|id[:=]\s*|chunk\s+)?(\d+)[\])]")
@@ -54,7 +58,8 @@ class Prompted:
     messages: Sequence[tuple[str, str]]
     schema: Mapping[str, Any] | None
     audio: int = 0
-    """Bytes of sound in the request."""
+    """Bytes of sound in the request, as they were sent."""
+    sound: bytes = b""
 
     @property
     def last_user(self) -> str:
@@ -75,14 +80,30 @@ def default(prompted: Prompted) -> Any:
     if "is_client" in fields or "isClient" in fields:
         special = judge(prompted)
     elif name := next((name for name in REPLIES if name in fields), ""):
-        number, special[name] = quote(prompted)
-        special |= {name: [number] for name in SOURCES if number is not None}
-        special |= {"language": language(prompted.last_user)}
-        if number is None:
-            special |= {"actions": ["handoff"]}
+        special = {"language": language(prompted.last_user)} | sell(prompted, name, acts="call_at" in fields)
     if prompted.audio:
-        special |= dict.fromkeys(("transcript", "transcription", "text"), "Здравствуйте, сколько стоит доставка?")
+        words = heard(prompted.sound)
+        words = "Здравствуйте, сколько стоит доставка?" if words is None else words
+        special |= dict.fromkeys(("transcript", "transcription", "text"), words)
+        special |= {"heard": bool(words), "language": language(words)}
     return fill(schema or {}, special)
+
+
+def sell(prompted: Prompted, name: str, *, acts: bool) -> dict[str, Any]:
+    """The agent's answer with its words under `name`: to a wish (where it `acts`), to a silence, or from the knowledge."""
+    if acts and (answer := llm_agent.wish(prompted.last_user, prompted.messages, section(prompted.system, "facts"))):
+        return answer | {name: answer["reply"]}
+    if not acts and "касание" in prompted.system:
+        history = section(prompted.system, "history")
+        touch = llm_agent.touch(prompted.system, history, quote(prompted, about=history)[1])
+        if touch is not None:
+            return {name: touch, "language": language(touch)}
+    number, text = quote(prompted)
+    if number is None:
+        return {name: text, "actions": ["handoff"]}
+    if acts and len(prompted.messages) == 1 and llm_agent.GREETING.match(prompted.last_user):
+        text = f"Здравствуйте! {text}"
+    return {name: text} | {key: [number] for key in SOURCES}
 
 
 def _schema_in(system: str) -> Mapping[str, Any] | None:
@@ -119,9 +140,9 @@ def section(text: str, name: str) -> str:
     return text[start + len(name) + 2 : end] if start >= 0 else ""
 
 
-def quote(prompted: Prompted) -> tuple[int | None, str]:
-    """The number (where it carries one) and the text of the passage nearest to the last message."""
-    asked = words(prompted.last_user)
+def quote(prompted: Prompted, about: str = "") -> tuple[int | None, str]:
+    """The number (where it carries one) and the text of the passage nearest to the last message, or to what it is about."""
+    asked = words(about or prompted.last_user)
     best, score = "", 0
     for passage in passages(section(prompted.system, "knowledge")):
         shared = len(asked & words(passage))
@@ -133,8 +154,17 @@ def quote(prompted: Prompted) -> tuple[int | None, str]:
     lines = [line for line in best.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if number and len(lines) > 1:  # the first one names the document
         del lines[0]
-    said = SOURCE.sub("", " ".join(lines)).strip()
+    said = SOURCE.sub("", " ".join(_rows(lines, asked))).strip()
     return int(number.group(1)) if number else None, said[:600]
+
+
+def _rows(lines: list[str], asked: frozenset[str]) -> list[str]:
+    """Of a price list only the rows in question, as phrases; other lines as they are."""
+    if not any("|" in line for line in lines):
+        return lines
+    shared = [len(asked & words(line)) for line in lines]
+    wanted = [line for line, count in zip(lines, shared, strict=True) if count == max(shared)]
+    return [line.strip().rstrip(".").replace(" | ", ", ") + "." for line in wanted]
 
 
 def judge(prompted: Prompted) -> dict[str, Any]:

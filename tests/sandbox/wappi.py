@@ -21,6 +21,7 @@ from typing import Any
 import httpx2
 
 from .server import Request, Response, Router, as_json, run_as_process
+from .speech import recording
 from .wappi_rows import PROFILE, TOKEN, Message, Profile, chat_id, polled_row, times, webhook_row
 
 
@@ -65,6 +66,11 @@ class FakeWappi(Router):
         if deliver == "webhook":
             self.post([self.webhook_row(profile, message, "incoming_message")], profile)
         return message.id
+
+    def customer_speaks(self, phone: str, words: str = "", *, content: bytes = b"", seconds: int = 2, **more: Any) -> str:
+        """A voice message from a customer: these bytes, or a recording in which the fake model hears `words`."""
+        content, mime = (content, "audio/ogg; codecs=opus") if content else (recording(words, seconds=seconds), "audio/wav")
+        return self.customer_writes(phone, **({"type": "ptt", "content": content, "mime": mime, "seconds": seconds} | more))
 
     def owner_types_on_phone(
         self, phone: str, text: str, *, deliver: str = "webhook", profile: str = PROFILE, **more: Any
@@ -162,6 +168,7 @@ class FakeWappi(Router):
         self.route("GET", "/files/*")(self._file)
         for method, path, control in (
             ("POST", "/_sandbox/message", self._control_message),
+            ("POST", "/_sandbox/voice", self._control_voice),
             ("POST", "/_sandbox/owner", self._control_owner),
             ("POST", "/_sandbox/receipt", self._control_receipt),
             ("POST", "/_sandbox/connection", self._control_connection),
@@ -246,7 +253,7 @@ class FakeWappi(Router):
             return as_json({"status": "error", "detail": "media not found"}, 404)
         found = {"media_type": message.type, "mime_type": message.mime, "file_name": message.file_name}
         if profile.media_as_link:
-            return _done(**found, file_link=f"{self.base_url}/files/{message.id}")
+            return _done(**found, file_link=profile.media_link or f"{self.base_url}/files/{message.id}")
         return _done(**found, file_b64=base64.b64encode(message.content).decode())
 
     async def _file(self, request: Request) -> Response:
@@ -284,6 +291,10 @@ class FakeWappi(Router):
     # ── Control over HTTP ────────────────────────────────────────────────────────────────────────────────────────────
     async def _control_message(self, request: Request) -> Response:
         return as_json({"id": self.customer_writes(**_arguments(request))})
+
+    async def _control_voice(self, request: Request) -> Response:
+        """A voice note: `{"phone": …, "words": …}` as the fake model shall hear it, or `content_b64` with `seconds`."""
+        return as_json({"id": self.customer_speaks(**_arguments(request))})
 
     async def _control_owner(self, request: Request) -> Response:
         return as_json({"id": self.owner_types_on_phone(**_arguments(request))})

@@ -28,6 +28,8 @@ class Profile:
     """Delivery statuses reported by webhook for every message sent through the API."""
     media_as_link: bool = False
     """`message/media/download` answers with a link instead of base64."""
+    media_link: str = ""
+    """The link it then gives for every file; empty: the file's own."""
 
 
 @dataclass
