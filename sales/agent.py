@@ -200,7 +200,8 @@ def _learn(claimed: Any, briefing: Briefing, reply: Reply) -> None:
     contact = briefing.contact
     said = briefing.call.said_zone or briefing.city_zone or (cities.zone_of(reply.city) if reply.city else None)
     changed = {"language": str(reply.language)} | ({"time_zone": said.key} if said else {})
-    Contact.objects.filter(pk=contact.pk).exclude(**changed).update(**changed)
+    if any(getattr(contact, name) != value for name, value in changed.items()):
+        Contact.objects.filter(pk=contact.pk).update(**changed)
     qualification.learn(contact.pk, reply)
     if reply.intent == "opt_out" or understanding.opts_out(briefing.question):
         follow_ups.opt_out(contact.pk)

@@ -3,6 +3,7 @@ which times are free. One completion has to do."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -83,23 +84,23 @@ def gather(claimed: Any, configured: Configuration) -> Briefing:
     """Read everything that the reply of a claimed turn may rest on."""
     lines = history.before_answer(claimed.conversation_id, claimed.id, claimed.upto_seq)
     question, context = last_words(lines)
-    contact = Contact.objects.get(pk=claimed.contact_id)
+    contact = Contact.objects.select_related("qualification").get(pk=claimed.contact_id)
     now = db.now()
+    cited, outcome = before(claimed.conversation_id)
     city = cities.city_in(question)
-    if city is not None and not contact.time_zone:
-        contact.time_zone = city[1].key
+    known_zone = ZoneInfo(contact.time_zone) if contact.time_zone else city[1] if city else configured.working_time.zone
     assistant = configured.assistant
     return Briefing(
         configured=configured,
         channel=directory.entry(claimed.channel_id).channel,
         contact=contact,
-        qualification=Qualification.objects.filter(contact=contact).first(),
+        qualification=getattr(contact, "qualification", None),
         lines=lines,
         question=question,
         language=spoken(question, contact),
         passages=find_passages(assistant, question, context),
-        cited=cited_before(claimed.conversation_id),
-        call=calling.gather(configured, contact, lines, question, last_outcome(claimed.conversation_id), now),
+        cited=cited,
+        call=calling.gather(configured, contact, known_zone, lines, question, outcome, now),
         city_zone=city[1] if city else None,
         now=now.astimezone(configured.working_time.zone),
     )
@@ -112,18 +113,21 @@ def find_passages(assistant: Assistant, question: str, context: str) -> list[Pas
     return search([assistant.knowledge_base_id], question, limit=PASSAGES, context=context)
 
 
-def cited_before(conversation_id: int) -> list[str]:
-    """The texts of the passages that the last replies of the conversation were given."""
-    used = Turn.objects.filter(conversation_id=conversation_id, stage=Turn.Stage.DONE).order_by("-id")
-    ids = {item["chunk"] for known in used.values_list("knowledge_used", flat=True)[:CITED_TURNS] for item in known}
-    return list(Chunk.objects.filter(pk__in=ids, source__active=True).values_list("text", flat=True)) if ids else []
+_outcome = Turn._meta.get_field("outcome")
 
 
-def last_outcome(conversation_id: int) -> Mapping[str, Any]:
-    """What the last reply of the assistant decided beside its words."""
-    ended = Turn.objects.filter(conversation_id=conversation_id, stage=Turn.Stage.DONE, outcome__isnull=False)
-    turn = ended.only("outcome").order_by("-id").first()
-    return (turn.outcome if turn else None) or {}
+def before(conversation_id: int) -> tuple[list[str], Mapping[str, Any]]:
+    """The texts of the passages that the last replies were given, and what the last reply decided beside its words."""
+    ended = db.rows(
+        """
+        SELECT knowledge_used, outcome FROM conversations_turn
+        WHERE conversation_id = %(conversation)s AND stage = 'done' AND outcome IS NOT NULL ORDER BY id DESC LIMIT %(turns)s
+        """,
+        {"conversation": conversation_id, "turns": CITED_TURNS},
+    )
+    ids = list({item["chunk"] for turn in ended for item in json.loads(turn.knowledge_used)})
+    cited = Chunk.objects.filter(pk__in=ids, source__active=True).values_list("text", flat=True) if ids else []
+    return list(cited), _outcome.open(ended[0].outcome) if ended else {}
 
 
 def last_words(lines: Sequence[Line]) -> tuple[str, str]:

@@ -13,7 +13,6 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.utils import translation
 from django.utils.translation import gettext as _
 
 from conversations.history import Line
@@ -73,11 +72,10 @@ class Decision:
 
 
 def gather(
-    configured: Configuration, contact: Any, lines: Sequence[Line], question: str, outcome: Mapping[str, Any], now: datetime
-) -> CallFacts:
-    """Look up what the customer says of a time, and which times are free."""
-    home = configured.working_time.zone
-    zone = ZoneInfo(contact.time_zone) if contact.time_zone else home
+    configured: Configuration, contact: Any, zone: ZoneInfo, lines: Sequence[Line], question: str,
+    outcome: Mapping[str, Any], now: datetime,
+) -> CallFacts:  # fmt: skip
+    """Look up what the customer, whose zone is `zone`, says of a time, and which times are free."""
     scheduled = ScheduledCall.objects.filter(
         contact=contact, assistant=configured.assistant, status=ScheduledCall.Status.SCHEDULED, ends_at__gt=now
     ).select_related("manager").first()
@@ -150,18 +148,12 @@ def as_facts(facts: CallFacts, home: ZoneInfo) -> list[str]:
 
 
 def sources(reply: str, facts: CallFacts, home: ZoneInfo, now: datetime) -> list[str]:
-    """The times that a reply may state, as each language words them."""
+    """The times that a reply may state, however it words them."""
     known = [*facts.free, *facts.offered, facts.bookable, facts.nearest, facts.scheduled.starts_at if facts.scheduled else None]
     if facts.refusal is not None and offers(reply, facts, now):
         # “At 20:00 we are closed; 17:30 is free”: a refused time may be named beside one that can be had.
         known.append(facts.named)
-    said = []
-    for at in filter(None, known):
-        for language in ("ru", "kk", "en"):
-            with translation.override(language):
-                said.append(call_texts.when(at, home, facts.zone))
-        said += [at.astimezone(zone).strftime("%Y-%m-%d %d.%m.%Y %H:%M") for zone in {home, facts.zone}]
-    return said
+    return [at.astimezone(zone).strftime("%Y-%m-%d %H:%M") for at in filter(None, known) for zone in {home, facts.zone}]
 
 
 def for_offline(facts: CallFacts, home: ZoneInfo, hours: str) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def gather(claimed: Any, configured: Configuration, made: Touch) -> Briefing:
         lines=lines,
         language=_language(contact, asked),
         passages=_passages(configured, asked, aim),
-        cited=briefings.cited_before(claimed.conversation_id),
+        cited=briefings.before(claimed.conversation_id)[0],
         now=db.now().astimezone(configured.working_time.zone),
     )
 
