@@ -56,7 +56,8 @@ def weigh(facts: Mapping[str, Any]) -> Evidence:
     advertising = [r for r, advertised in zip(readings, spam, strict=True) if advertised and LINK not in r.words]
     return Evidence(
         sure=sum(_found(topics.CLIENT_FOR_SURE.values(), reading) for reading in clean)
-        + sum(_found(topics.CLIENT_EVEN_SO, reading) for reading in advertising),
+        + sum(_found(topics.CLIENT_EVEN_SO, reading) for reading in advertising)
+        + sum(topics.NEED_STATED in reading.statements() for reading in advertising),
         likely=sum(_found(_likely_topics(reading), reading) or _asks_something(reading) for reading in clean),
         spam=sum(spam),
         wrong_number=sum(strangers.WRONG_NUMBER in reading for reading in readings),

@@ -7,26 +7,20 @@ disk is full the work goes on without it, and where the file is lost or cannot b
 from __future__ import annotations
 
 import logging
-import os
-import re
-import secrets
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from channels import directory
-from foundation.crypto import CannotOpen, open_sealed, seal
+from foundation import sealed_files
+from foundation.crypto import CannotOpen
 from foundation.errors import Rejected
 
 from .models import Message
 
 logger = logging.getLogger(__name__)
 
-_NAME = re.compile(r"\d{4}/\d{2}/[0-9a-f]{32}")
 UNKNOWN = "application/octet-stream"
 _MAGIC = (
     (b"OggS", "audio/ogg"),
@@ -73,7 +67,7 @@ def keep(message: Message, index: int, content: bytes, mime: str) -> bool:
     """
     global _refused
     try:
-        name = _write(content)
+        name = sealed_files.write(content)
     except OSError as error:
         if not _refused:
             logger.error("media not kept", extra={"message_id": message.pk, "error": error.strerror or type(error).__name__})
@@ -81,7 +75,7 @@ def keep(message: Message, index: int, content: bytes, mime: str) -> bool:
         return False
     _refused = False
     if not _remember(message, index, name, mime):
-        _path(name).unlink(missing_ok=True)
+        sealed_files.remove(name)
     return True
 
 
@@ -126,51 +120,10 @@ def _remember(message: Message, index: int, name: str, mime: str) -> bool:
     return bool(media["file"] == name)
 
 
-def _path(name: str) -> Path:
-    return Path(settings.MEDIA_ROOT) / name
-
-
-def _context(name: str) -> str:
-    """A file under another one's name does not open."""
-    return f"media/{name}"
-
-
 def _read(name: str) -> bytes | None:
     """Our copy, or None where there is none (any more) that opens."""
-    if not _NAME.fullmatch(name):
-        return None
     try:
-        return open_sealed(_path(name).read_bytes(), _context(name))
-    except FileNotFoundError:
-        return None
+        return sealed_files.read(name)
     except (OSError, CannotOpen) as error:
         logger.warning("media not readable", extra={"file": name, "error": type(error).__name__})
         return None
-
-
-def _write(content: bytes) -> str:
-    """Store the sealed bytes under a new random name; whole or not at all. Raises OSError."""
-    name = f"{timezone.now():%Y/%m}/{secrets.token_hex(16)}"
-    path = _path(name)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_suffix(".part")
-    try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(seal(content, _context(name)))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-        _sync(path.parent)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    return name
-
-
-def _sync(directory_: Path) -> None:
-    """Make a rename durable."""
-    descriptor = os.open(directory_, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

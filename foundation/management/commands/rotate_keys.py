@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import connection
 
+from foundation import sealed_files
 from foundation.crypto import key_prefix, open_sealed, seal
 from foundation.db import execute, rows
 from foundation.fields import EncryptedField
@@ -20,7 +21,7 @@ BATCH = 500
 
 
 class Command(BaseCommand):
-    help = "Seal every encrypted value anew with the first key of ENCRYPTION_KEYS."
+    help = "Seal every encrypted value and file anew with the first key of ENCRYPTION_KEYS."
 
     def handle(self, *args: Any, **options: Any) -> None:
         key_id = next(iter(settings.ENCRYPTION_KEYS))
@@ -29,6 +30,7 @@ class Command(BaseCommand):
                 if isinstance(field, EncryptedField):
                     count = rotate(field, key_prefix(key_id))
                     self.stdout.write(f"{field.context}: {count}")
+        self.stdout.write(f"files: {sealed_files.rotate(key_prefix(key_id))}")
 
 
 def rotate(field: EncryptedField, prefix: bytes) -> int:
