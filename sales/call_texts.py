@@ -205,7 +205,7 @@ def ask_phone(start: datetime, home: ZoneInfo, customer: ZoneInfo | None, langua
     """The time is free, the number to call is missing."""
     with _in(language):
         told = {"when": when(start, home, customer)}
-        return _("This time is free: %(when)s. At which phone number shall we call you?") % told
+        return _("This time is open: %(when)s. At which phone number shall we call you?") % told
 
 
 def ask_time(starts: Sequence[datetime], home: ZoneInfo, customer: ZoneInfo | None, language: str) -> str:
@@ -213,8 +213,8 @@ def ask_time(starts: Sequence[datetime], home: ZoneInfo, customer: ZoneInfo | No
     with _in(language):
         if not starts:
             return _("When would it suit you to talk on the phone?")
-        lines = "\n".join(f"• {when(start, home, customer)}" for start in starts)
-        return f"{_('When would it suit you to talk on the phone? These times are free:')}\n{lines}"
+        question = _("When would it suit you to talk on the phone? These times are open:")
+        return "\n".join([question, *(f"• {when(start, home, customer)}" for start in starts)])
 
 
 def _in(language: str) -> translation.override:

@@ -28,7 +28,7 @@ from .reply import Reply
 LOOK_BACK = 6
 #: An answer to “when?” that is nothing but an hour.
 _BARE_HOUR = re.compile(r"\D{0,12}(\d{1,2})\D{0,4}")
-_CALL_WORDS = re.compile(r"созвон|звон|телефонн|қоңырау|хабарлас|\bcall\b", re.IGNORECASE)
+_CALL_WORDS = re.compile(r"созвон|звон|телефонн|қоңырау|хабарлас|\bcall\b|\bphone\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def gather(
     ).select_related("manager").first()
     recent = [line for line in lines if line.author == "customer"][-LOOK_BACK:]
     ours = next((line.text for line in reversed(lines) if line.author == "bot"), "")
-    about_call = bool(scheduled) or bool(_CALL_WORDS.search(ours)) or any(understanding.wants_call(x.text) for x in recent)
+    about_call = bool(scheduled or outcome.get("offered")) or bool(_CALL_WORDS.search(ours)) or any(understanding.wants_call(x.text) for x in recent)
     said = _said(question, about_call, now, zone)
     free = calls.free(configured, now, now=now, contact_id=contact.pk)
     refusal = nearest = None

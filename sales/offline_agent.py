@@ -99,7 +99,8 @@ def _ask_time(call: Mapping[str, Any], language: str) -> str:
 def _greeting(facts: Facts) -> Answer | None:
     if not _GREETING.match(facts["question"]):
         return None
-    return {"reply": f"{_hello(facts)} {_('How can I help you?')}".strip(), "intent": "greeting"}
+    text = _("How can I help you?")
+    return {"reply": f"{_hello(facts)} {text}".strip(), "intent": "greeting"}
 
 
 def _courtesy(facts: Facts) -> Answer | None:
