@@ -70,7 +70,7 @@ class Briefing:
         own = [self.channel.company, self.channel.about, self.assistant.persona, hours_in_words(self.assistant), self.today()]
         phone = [shown(self.call.phone)] if self.call.phone else []
         times = calling.sources(reply, self.call, self.home, self.now)
-        return [*(p.text for p in self.passages), *self.cited, *own, *phone, *times]
+        return [*(whole(p.heading, p.text) for p in self.passages), *self.cited, *own, *phone, *times]
 
     def today(self) -> str:
         return self.now.strftime("%Y-%m-%d %H:%M, %A, UTC%z")
@@ -126,8 +126,8 @@ def before(conversation_id: int) -> tuple[list[str], Mapping[str, Any]]:
         {"conversation": conversation_id, "turns": CITED_TURNS},
     )
     ids = list({item["chunk"] for turn in ended for item in json.loads(turn.knowledge_used)})
-    cited = Chunk.objects.filter(pk__in=ids, source__active=True).values_list("text", flat=True) if ids else []
-    return list(cited), _outcome.open(ended[0].outcome) if ended else {}
+    cited = Chunk.objects.filter(pk__in=ids, source__active=True).values_list("heading", "text") if ids else []
+    return [whole(*chunk) for chunk in cited], _outcome.open(ended[0].outcome) if ended else {}
 
 
 def last_words(lines: Sequence[Line]) -> tuple[str, str]:
@@ -174,7 +174,13 @@ def as_knowledge(passages: Sequence[Passage]) -> str:
     if not passages:
         return _("(nothing was found)")
     page = _("p.")
-    return "\n\n".join(f"[{n}] {p.source_title}, {page} {p.page}\n{p.text}" for n, p in enumerate(passages, start=1))
+    origins = [" › ".join(filter(None, (f"{p.source_title}, {page} {p.page}", p.heading))) for p in passages]
+    return "\n\n".join(f"[{n}] {origin}\n{p.text}" for n, (origin, p) in enumerate(zip(origins, passages, strict=True), start=1))
+
+
+def whole(heading: str, text: str) -> str:
+    """A passage with its headings: in a list of questions and answers only they say what the text is about."""
+    return f"{heading}\n{text}" if heading else text
 
 
 _DAY_NAMES = dict(zip(("mon", "tue", "wed", "thu", "fri", "sat", "sun"), WEEKDAYS_ABBR.values(), strict=True))

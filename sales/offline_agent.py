@@ -15,6 +15,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from conversations.texts import parts
+from knowledge.chunks import HEADING_MARK
 from llm.models import Prompt
 from llm.providers import offline
 
@@ -122,7 +123,10 @@ def _quote(facts: Facts) -> Answer:
     if not passages:
         text = _("I do not have exact information on this. Shall I connect you with a manager?")
         return {"reply": f"{hello} {text}".strip(), "actions": ["handoff"]}
-    quote = parts(passages[0]["text"].strip(), QUOTE_LENGTH)[0]
+    best = passages[0]
+    question = best["heading"].rpartition(HEADING_MARK)[2]
+    said = f"{question} {best['text']}" if question.endswith("?") else best["text"]
+    quote = parts(said.strip(), QUOTE_LENGTH)[0]
     text = _("Here is what our documents say:\n%(quote)s") % {"quote": quote}
     return {"reply": f"{hello}\n{text}".strip()}
 

@@ -8,6 +8,7 @@ another currency is. Counts, sizes, product codes and durations are not checked.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -64,11 +65,27 @@ def untraceable(reply: str, facts: Sequence[str], *, today: date) -> list[Claim]
 
     `today` is the day in the company's time zone, for `завтра` and for the weekdays of dates without a year.
     """
-    found = _claims(_read(reply, today, known=False))
+    found = _claims(_read(_own_words(reply, facts), today, known=False))
     if not found:
         return []
     known = _Known([_facts(text, today) for text in facts], today)
     return [claim for claim, item, own in found if not known.holds(claim, item, own)]
+
+
+#: A sentence of fewer characters is no quotation: “Да, бесплатно.” answers another question in every fact.
+_QUOTED = 20
+_BORDERS = re.compile(r"((?<=[.!?…])\s+|\n+)")
+
+
+def _own_words(reply: str, facts: Sequence[str]) -> str:
+    """The reply without the sentences that stand in a fact word for word: a quotation claims nothing of its own."""
+    known = [" ".join(fact.split()).casefold() for fact in facts]
+
+    def quoted(sentence: str) -> bool:
+        plain_one = " ".join(sentence.split()).casefold()
+        return len(plain_one) >= _QUOTED and any(plain_one in fact for fact in known)
+
+    return "".join("" if quoted(piece) else piece for piece in _BORDERS.split(reply))
 
 
 def _days_of(tokens: list[Token], found: Sequence[Clock], named: Sequence[Day]) -> Iterator[tuple[Day, ...]]:

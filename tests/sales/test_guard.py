@@ -514,3 +514,16 @@ def test_a_check_is_quick() -> None:
         untraceable(reply, facts, today=TODAY)
         times.append(time.perf_counter() - started)
     assert sorted(times)[15] < 0.010  # about 0.0015 on an idle core
+
+
+DELIVERY = "1 500 ₸, а при заказе от 30 000 ₸ — бесплатно. Заказ, оплаченный до 14:00, привозим в тот же день."
+
+
+def test_a_quotation_claims_nothing_of_its_own() -> None:
+    assert not untraceable(f"Здравствуйте! Вот что сказано в документах:\n{DELIVERY}", [DELIVERY], today=TODAY)
+    assert not untraceable("1 500 ₸, а при  заказе от 30 000 ₸ — Бесплатно.", [DELIVERY], today=TODAY)
+
+
+@pytest.mark.parametrize("reply", ["Доставка бесплатно.", "1 500 ₸, а при заказе от 3 000 ₸ — бесплатно."])
+def test_what_only_resembles_a_quotation_is_read(reply: str) -> None:
+    assert untraceable(reply, ["Самовывоз бесплатно со склада. " + DELIVERY.replace("бесплатно", "даром")], today=TODAY)
