@@ -5,7 +5,7 @@ Subjects and their lines (JSON, one a line; blank lines and lines that begin wit
 - `commitment`: `{"text", "expected": "yes" | "no" | "vague" | "none"}`
 - `moderation`: `{"contact": {"name", "full_name", "business_name"}, "messages": [text, …], "expected": true | false | null}`
 - `booking`: `{"now": ISO, "text", "expected": ISO | null}`, the start that may be booked as asked, with the default hours
-- `guard`: `{"reply", "facts": [text, …], "expected": "pass" | "block"}`
+- `guard`: `{"reply", "facts": [text, …], "expected": "pass" | "block"}`, and `"today"` where a line says “tomorrow”
 - `opt_out`: `{"text", "expected": true | false}`
 """
 
@@ -15,7 +15,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -151,7 +151,8 @@ def _start(row: Row) -> datetime | None:
 
 
 def _guard(row: Row) -> str:
-    today = datetime.now(ZoneInfo(Assistant().time_zone)).date()
+    given = row.get("today")
+    today = date.fromisoformat(given) if given else datetime.now(ZoneInfo(Assistant().time_zone)).date()
     return "block" if untraceable(row["reply"], row["facts"], today=today) else "pass"
 
 
