@@ -18,13 +18,13 @@ MENU: list[tuple[Any, list[tuple[str, Any, str, str]]]] = [
             ("space_dashboard", _("Today"), "admin:index", ""),
             ("forum", _("Conversations"), "admin:conversations_conversation_changelist", "conversations.view_conversation"),
             ("error", _("Needs attention"), "admin:attention", "conversations.view_conversation"),
-            ("call", _("Calls"), "admin:sales_scheduledcall_day", "sales.view_scheduledcall"),
             ("group", _("Contacts"), "admin:conversations_contact_changelist", "conversations.view_contact"),
         ],
     ),
     (
         _("Sales"),
         [
+            ("call", _("Calls"), "admin:sales_scheduledcall_day", "sales.view_scheduledcall"),
             ("schedule_send", _("Follow-ups"), "admin:sales_followup_changelist", "sales.view_followup"),
         ],
     ),
