@@ -19,16 +19,14 @@ from llm.prompts import render
 from llm.providers import offline
 
 from . import history, turns
-from .criteria import ENOUGH_MESSAGES, judge_offline
+from .criteria import CLEAR_CONFIDENCE, SURE_NO, judge_offline
 from .models import Contact, Turn
 
 logger = logging.getLogger(__name__)
 
 PURPOSE = "moderate"
-#: A yes below this confidence is not a clear one.
-CLEAR_CONFIDENCE = 0.6
-#: A no this confident (advertising, a wrong number, private talk) is believed from the first message on.
-SURE_NO = 0.85
+#: Below so many messages of the customer only a clear yes and a sure no count.
+ENOUGH_MESSAGES = 3
 
 
 class Verdict(BaseModel):

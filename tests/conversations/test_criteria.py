@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,11 @@ def settled(*messages: str, **names: str) -> bool | None:
         ["Мы проводим тендер на поставку мебели, пришлите КП"],
         ["брат почем арматура?"],
         ["Здравствуйте", "Хочу узнать про курсы", "для ребенка 8 лет"],
+        ["белый ещё остался?"],
+        ["а на завтра есть окошко"],
+        ["вы до скольки сегодня"],
+        ["С наступающим! ёлки ещё есть?"],
+        ["мы занимаемся перевозками, нужна страховка на груз"],
     ],
 )
 def test_clients(messages: list[str]) -> None:
@@ -57,6 +61,10 @@ def test_clients(messages: list[str]) -> None:
         ["Мам, ты дома? Купи хлеба"],
         ["Қалайсың, не істеп жатырсың?"],
         ["Your verification code is 123456. Do not share it with anyone"],
+        ["Дрова берёзовые колотые, машина 5 кубов, привезём"],
+        ["Сделаю вам карточки для маркетплейса, первые две даром"],
+        ["Перешли это десяти людям и вечером услышишь хорошую новость"],
+        ["Ваш пакет ждёт на почте, подтвердите адрес: short.example/aa1"],
         ["привет", "как ты?", "давно не виделись, пошли в баню в субботу"],
     ],
 )
@@ -64,7 +72,9 @@ def test_strangers_are_known_at_once(messages: list[str]) -> None:
     assert settled(*messages) is False
 
 
-@pytest.mark.parametrize("messages", [[], ["Здравствуйте"], ["👋"], ["алло", "вы тут?"], ["Кто это?"], ["ок"]])
+@pytest.mark.parametrize(
+    "messages", [[], ["Здравствуйте"], ["👋"], ["алло", "вы тут?"], ["Кто это?"], ["ок"], ["У меня вопрос"]]
+)
 def test_nothing_said_is_nothing_known(messages: list[str]) -> None:
     assert settled(*messages) is None
 
@@ -78,6 +88,16 @@ def test_nothing_said_is_nothing_known(messages: list[str]) -> None:
         ["акция ещё действует до завтра?"],
         ["каспи одобрил рассрочку"],
         ["деньги верните срочно"],
+        ["код от домофона скажите, я за заказом"],
+        ["у меня кредит в трёх банках, банкротство поможете оформить?"],
+        ["зай, на завтра брови впишешь?"],
+        ["братишка, доставь до подъезда пожалуйста"],
+        ["ты плитку кладёшь?"],
+        ["завтра не приду, ребёнок с температурой, перезапишите"],
+        ["Не приходит код подтверждения в вашем приложении"],
+        ["Ваш сервис поможет увеличить продажи?"],
+        ["ошибся в заказе, поменяйте размер на L"],
+        ["ты когда мне плитку довезёшь? деньги ещё на той неделе отдал"],
         ["Извините, ошибся номером... хотя вы случайно не продаёте двери?"],
     ],
 )
@@ -110,16 +130,10 @@ def test_what_a_verdict_is_worth(is_client: bool | None, confidence: float, writ
     assert settle(verdict, written=written) is expected
 
 
-def test_the_tuning_set_is_met() -> None:
-    rows = [json.loads(line) for line in (EVALS / "moderation.tuned.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert len(rows) >= 150
-    wrong = [row for row in rows if settled(*row["messages"], **row["contact"]) is not row["expected"]]
-    assert len(wrong) / len(rows) <= 0.02
-    assert [row["messages"] for row in wrong if row["expected"] is True and settled(*row["messages"]) is False] == []
-
-
 @given(
-    st.dictionaries(st.sampled_from(["name", "full_name", "business_name", "about"]), st.one_of(st.none(), st.text(max_size=30))),
+    st.dictionaries(
+        st.sampled_from(["name", "full_name", "business_name", "about"]), st.one_of(st.none(), st.text(max_size=30))
+    ),
     st.lists(st.text(max_size=120), max_size=5),
 )
 def test_no_message_is_too_strange(names: dict[str, Any], messages: list[str]) -> None:
