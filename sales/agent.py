@@ -98,7 +98,10 @@ def request(briefing: Briefing) -> Request[Reply]:
         language=briefing.language,
         facts=briefing.facts(),
     )
-    passages = [{"text": p.text, "heading": p.heading, "source": p.source_title, "page": p.page, "score": p.score} for p in briefing.passages]
+    passages = [
+        {"text": p.text, "heading": p.heading, "source": p.source_title, "page": p.page, "score": p.score}
+        for p in briefing.passages
+    ]
     return Request(
         purpose=PURPOSE,
         messages=[ChatMessage("system", prompt), *briefings.as_chat(briefing.lines)],

@@ -175,7 +175,8 @@ def as_knowledge(passages: Sequence[Passage]) -> str:
         return _("(nothing was found)")
     page = _("p.")
     origins = [" › ".join(filter(None, (f"{p.source_title}, {page} {p.page}", p.heading))) for p in passages]
-    return "\n\n".join(f"[{n}] {origin}\n{p.text}" for n, (origin, p) in enumerate(zip(origins, passages, strict=True), start=1))
+    texts = [f"{origin}\n{passage.text}" for origin, passage in zip(origins, passages, strict=True)]
+    return "\n\n".join(f"[{n}] {text}" for n, text in enumerate(texts, start=1))
 
 
 def whole(heading: str, text: str) -> str:

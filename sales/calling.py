@@ -81,7 +81,8 @@ def gather(
     ).select_related("manager").first()
     recent = [line for line in lines if line.author == "customer"][-LOOK_BACK:]
     ours = next((line.text for line in reversed(lines) if line.author == "bot"), "")
-    about_call = bool(scheduled or outcome.get("offered")) or bool(_CALL_WORDS.search(ours)) or any(understanding.wants_call(x.text) for x in recent)
+    asked = any(understanding.wants_call(line.text) for line in recent)
+    about_call = bool(scheduled or outcome.get("offered") or asked or _CALL_WORDS.search(ours))
     said = _said(question, about_call, now, zone)
     free = calls.free(configured, now, now=now, contact_id=contact.pk)
     refusal = nearest = None
