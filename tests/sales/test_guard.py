@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from datetime import date
 from decimal import Decimal
@@ -483,37 +482,6 @@ _PIECES = st.sampled_from(
 def test_never_raises_and_a_text_is_traceable_to_itself(text: str) -> None:
     assert all(claim.text for claim in claims(text, today=TODAY))
     untraceable(text, [text], today=TODAY)
-
-
-@pytest.mark.parametrize(
-    "piece", ["1 ", "10 000 ", "a.", "@", "бесплатно ", "в 1, ", "1.1.", "8 (701) ", "пять ", "пн-", "5 % и ", "1", "\n"]
-)
-def test_long_texts_take_time_in_proportion(piece: str) -> None:
-    def seconds(length: int) -> float:
-        text = (piece * length)[:length]
-        started = time.perf_counter()
-        untraceable(text, [text[::-1]], today=TODAY)
-        return time.perf_counter() - started
-
-    seconds(1000)
-    assert seconds(40_000) < 60 * max(seconds(4_000), 0.005)
-
-
-def test_a_check_is_quick() -> None:
-    facts = [
-        ("\n".join(f"DK-{n}{m} | Модель {n} | {n}{m} 900 ₸ | до {m} чашек, 20 % робуста" for m in range(10, 60)))[:1500]
-        for n in range(1, 9)
-    ]
-    reply = (
-        "DK-110 стоит 110 900 ₸, рассрочка на 12 месяцев. В пятницу в 14:00 созвонимся? Доставка 1 500 ₸, скидки нет. " * 9
-    )[:600]
-    untraceable(reply, facts, today=TODAY)
-    times = []
-    for _ in range(30):
-        started = time.perf_counter()
-        untraceable(reply, facts, today=TODAY)
-        times.append(time.perf_counter() - started)
-    assert sorted(times)[15] < 0.010  # about 0.0015 on an idle core
 
 
 DELIVERY = "1 500 ₸, а при заказе от 30 000 ₸ — бесплатно. Заказ, оплаченный до 14:00, привозим в тот же день."
