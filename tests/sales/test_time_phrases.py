@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -257,13 +256,3 @@ def test_any_text_is_read_without_error(text: str) -> None:
 def test_chatter_changes_nothing(row: tuple[datetime, str, str], before: str, after: str) -> None:
     now, text, _expected = row
     assert parse(before + text + after, now, ALMATY) == parse(text, now, ALMATY)
-
-
-def test_quick_enough_for_a_chat() -> None:
-    texts = [text for _now, text, _expected in MOMENTS if "ноя" not in text and "янв" not in text]
-    for text in texts:
-        parse(text, WEDNESDAY, ALMATY)
-    began = time.process_time()
-    for text in texts:
-        parse(text, WEDNESDAY, ALMATY)
-    assert (time.process_time() - began) / len(texts) < 0.005
