@@ -28,4 +28,4 @@ RUN key() { python -c "import base64, os; print(base64.b64encode(os.urandom(48 i
        python manage.py collectstatic --no-input --verbosity 0
 
 EXPOSE 8000
-CMD ["sh", "-c", "exec env DATABASE_POOL=${DATABASE_POOL:-12} uvicorn config.asgi:application --host 0.0.0.0 --port ${PORT:-8000} --no-access-log --no-server-header --lifespan off --loop uvloop --http httptools --timeout-graceful-shutdown 5"]
+CMD ["sh", "-c", "exec env DATABASE_POOL=${DATABASE_POOL:-12} python -m foundation.keeper --host 0.0.0.0 --port ${PORT:-8000} -- python -m config.web"]

@@ -24,7 +24,9 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from .run_as import RunAs, dies_with_parent, run_as
+from foundation.processes import dies_with_parent
+
+from .run_as import RunAs, run_as
 from .state import CannotStart
 
 ROLE = DATABASE = "saudager"

@@ -1,35 +1,16 @@
-"""As whom the embedded servers run, and that they do not outlive who started them."""
+"""As whom the embedded servers run."""
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pwd
 import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .state import CannotStart
-
-_PR_SET_PDEATHSIG = 1
-
-
-def dies_with_parent(signum: int) -> Callable[[], None] | None:
-    """For Popen's `preexec_fn`: the kernel sends the child `signum` when its parent dies, kill -9 included (Linux)."""
-    if not sys.platform.startswith("linux"):
-        return None
-    libc = ctypes.CDLL(None, use_errno=True)
-    parent = os.getpid()
-
-    def ask() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signum, 0, 0, 0)
-        if os.getppid() != parent:
-            os.kill(os.getpid(), signum)
-
-    return ask
 
 
 @dataclass(frozen=True, slots=True)

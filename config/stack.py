@@ -17,9 +17,10 @@ from pathlib import Path
 
 import environ
 
+from foundation.processes import dies_with_parent
+
 from . import state
 from .embedded import Postgres, Redis, Server
-from .run_as import dies_with_parent
 from .state import CannotStart
 from .supervisor import supervise
 

@@ -18,8 +18,9 @@ import honcho.manager
 import honcho.process
 from honcho.environ import parse_procfile
 
+from foundation.processes import dies_with_parent
+
 from .embedded import Server
-from .run_as import dies_with_parent
 
 #: Seconds between SIGTERM and SIGKILL: a reply that a language model is composing right now may still be sent.
 KILL_WAIT = 20
