@@ -10,6 +10,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView
 
+from . import breaker
 from .models import Channel
 from .owners import visible_channels
 
@@ -18,14 +19,19 @@ class ChannelSerializer(serializers.ModelSerializer[Channel]):
     """One channel and how it is."""
 
     kind = serializers.CharField(read_only=True)
+    sending = serializers.SerializerMethodField(help_text="How sending stands while it is paused, in words; else empty.")
 
     class Meta:
         model = Channel
         fields = [
             "slug", "name", "kind", "company", "enabled", "running", "moderation", "health", "health_detail",
-            "health_changed_at", "polled_at", "poll_failures", "last_event_at",
+            "health_changed_at", "polled_at", "poll_failures", "reconciled_at", "last_event_at", "sending",
         ]  # fmt: skip
         read_only_fields = fields
+
+    def get_sending(self, channel: Channel) -> str:
+        paused = breaker.of(channel)
+        return breaker.words(paused) if paused else ""
 
 
 @extend_schema(tags=["channels"])
@@ -39,7 +45,7 @@ class ChannelList(ListAPIView[Channel]):
 
     def get_queryset(self) -> QuerySet[Channel]:
         user: Any = self.request.user
-        return visible_channels(user).order_by("name", "id")
+        return visible_channels(user).select_related("breaker").order_by("name", "id")
 
 
 urlpatterns = [path("channels/", ChannelList.as_view(), name="channels")]

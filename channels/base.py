@@ -163,6 +163,8 @@ class PollResult:
 
     events: Sequence[RawEvent]
     cursor: dict[str, Any]
+    complete: bool = True
+    """False where something was left for the next time, with this cursor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +200,8 @@ class Capabilities:
     polling: bool = False
     typing: bool = False
     read_marks: bool = False
+    sends_per_second: float | None = None
+    """How fast messages that had to wait may leave; the channel's option of this name wins. None: as fast as they can."""
     attests_phone: bool = False
     """The sender's phone is proven by the provider, so the same phone on another such channel is the same person."""
     reply_window: timedelta | None = None
@@ -255,6 +259,14 @@ class Adapter(ABC):
     def poll(self, cursor: dict[str, Any]) -> PollResult:
         """What happened since the cursor (`{}` at the very first call)."""
         raise NotImplementedError(f"{type(self).__name__} does not poll")
+
+    def look_back(self, since: datetime, cursor: dict[str, Any]) -> PollResult:
+        """Everything the provider's history holds since then, known or not, within seconds.
+
+        Where the result is not complete, the next call with its cursor goes on; `{}` begins. Only where `capabilities`
+        say both history and polling.
+        """
+        raise NotImplementedError(f"{type(self).__name__} keeps no history")
 
     def sent_since(self, recipient: str, since: datetime) -> Sequence[SentRecord]:
         """What left this channel for the recipient since then, where the provider keeps a history."""

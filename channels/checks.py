@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from foundation import steps
 from foundation.errors import ProviderError, Unauthorized
 
-from . import directory, log
+from . import directory, log, symptoms
 from .models import Channel
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ def check_all() -> None:
 
 
 def check(channel_id: int) -> bool:
-    """Ask the provider about one channel and record its health. Returns whether it works."""
+    """Ask the provider about one channel, look for symptoms of our own, and record its health. Returns whether it works."""
     entry = directory.entry(channel_id)
     try:
         health = entry.adapter.check()
@@ -39,19 +39,18 @@ def check(channel_id: int) -> bool:
         return False
     if health.own_number and health.own_number != entry.channel.own_number:
         Channel.objects.filter(pk=channel_id).update(own_number=health.own_number)
-    if health.ok:
-        log.set_health(channel_id, Channel.Health.OK, health.detail)
+    wrong = symptoms.of(channel_id) if health.ok else health.detail or _("not connected")
+    if wrong:
+        _not_well(channel_id, wrong)
     else:
-        _not_well(channel_id, health.detail or _("not connected"))
-    return health.ok
+        log.set_health(channel_id, Channel.Health.OK, health.detail)
+    return not wrong
 
 
 def _not_well(channel_id: int, detail: str) -> None:
     """Trouble first, since most of it heals by itself; a manager is called when it lasts."""
     channel = Channel.objects.only("health", "health_changed_at").get(pk=channel_id)
-    if channel.health == Channel.Health.NEEDS_ATTENTION:
-        return
-    lasting = (
+    lasting = channel.health == Channel.Health.NEEDS_ATTENTION or (
         channel.health == Channel.Health.TROUBLE
         and channel.health_changed_at is not None
         and channel.health_changed_at < timezone.now() - PATIENCE

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.urls import reverse
 
-from . import directory, log
+from . import breaker, directory, log
 from .models import Channel, ChannelLog, new_secret
 from .registry import adapter_for
 
@@ -30,6 +30,14 @@ def _run(channel_id: int, running: bool, event: str, user: Any) -> bool:
     if changed:
         _note(channel_id, event, user)
     return bool(changed)
+
+
+def try_now(channel_id: int, *, user: Any) -> bool:
+    """Do not wait for the end of a pause of sending. False: sending is not paused."""
+    paused = breaker.try_now(channel_id)
+    if paused:
+        _note(channel_id, "sending tried by hand", user)
+    return paused
 
 
 def webhook_url(channel: Channel) -> str:

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from foundation import steps
-from foundation.crypto import blind_index
+from foundation.crypto import CannotOpen, blind_index
 from foundation.db import execute, row, rows
 from foundation.leases import LEASE
 
@@ -21,6 +21,9 @@ from .base import RawEvent
 from .models import InboundEvent
 
 logger = logging.getLogger(__name__)
+
+#: Seconds before an event that cannot be opened is tried again, times the attempts: a key may be on its way.
+UNOPENED_SECONDS = 3.0
 
 _payload = InboundEvent._meta.get_field("payload")
 
@@ -100,16 +103,31 @@ _CLAIM_LANE = _CLAIM.format(
 
 def claim(event_id: int) -> Any | None:
     """Claim what is first in the lane of this event (the event itself, if it has none). None: nothing to do here."""
-    claimed = row(_CLAIM_FOR_EVENT, {"event": event_id})
-    return claimed and claimed._replace(payload=_payload.open(claimed.payload))
+    return _opened(row(_CLAIM_FOR_EVENT, {"event": event_id}))
 
 
 def next_in_lane(done: Any) -> Any | None:
     """After one event of a lane, claim the next one."""
     if not done.lane:
         return None
-    claimed = row(_CLAIM_LANE, {"channel": done.channel_id, "lane": done.lane})
-    return claimed and claimed._replace(payload=_payload.open(claimed.payload))
+    return _opened(row(_CLAIM_LANE, {"channel": done.channel_id, "lane": done.lane}))
+
+
+def _opened(claimed: Any | None) -> Any | None:
+    """A claimed event with its payload readable. What cannot be opened, or has ended its workers again and again, must not
+    hold up its lane for ever: it is postponed, and at last waits for a person.
+    """
+    if claimed is None:
+        return None
+    if claimed.attempts > settings.MAX_RETRIES + 1:
+        postpone(claimed, _("failed too often"), seconds=0)
+        return None
+    try:
+        return claimed._replace(payload=_payload.open(claimed.payload))
+    except CannotOpen as error:
+        logger.warning("event cannot be opened", extra={"event": claimed.id, "channel_id": claimed.channel_id})
+        postpone(claimed, type(error).__name__, seconds=UNOPENED_SECONDS * claimed.attempts)
+        return None
 
 
 def finish(event_id: int, token: UUID, state: str, reason: str = "", *, wipe: bool = False) -> bool:

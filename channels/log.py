@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.db.models import Case, F, When
 from django.db.models.functions import Now
 
 from .models import Channel, ChannelLog
@@ -16,12 +17,13 @@ def note(channel_id: int, event: str, detail: str = "", level: str = ChannelLog.
 
 
 def set_health(channel_id: int, health: str, detail: str = "") -> bool:
-    """Change a channel's health and log it; True where it changed."""
+    """Change a channel's health and log it; True where it, or what is said of it, changed."""
     detail = detail[:300]
+    since = Case(When(health=health, then=F("health_changed_at")), default=Now())
     changed = (
         Channel.objects.filter(pk=channel_id)
         .exclude(health=health, health_detail=detail)
-        .update(health=health, health_detail=detail, health_changed_at=Now())
+        .update(health=health, health_detail=detail, health_changed_at=since)
     )
     if changed:
         level = ChannelLog.Level.INFO if health == Channel.Health.OK else ChannelLog.Level.WARNING

@@ -107,6 +107,12 @@ class Channel(models.Model):
     polled_at = models.DateTimeField(_("last poll"), null=True, editable=False)
     poll_failures = models.PositiveIntegerField(_("failed polls in a row"), default=0, editable=False)
     next_poll_at = models.DateTimeField(null=True, editable=False)
+    poll_asked_at = models.DateTimeField(null=True, editable=False)
+    """When a poll was last asked for: two beats ask once."""
+    reconciled_at = models.DateTimeField(_("history read back until"), null=True, editable=False)
+    reconcile_state = EncryptedJSONField(null=True, editable=False)
+    """Where an unfinished look back goes on: `{"began": …, "since": …, "cursor": …}`; empty between two."""
+    next_reconcile_at = models.DateTimeField(null=True, editable=False)
     last_event_at = models.DateTimeField(_("last event"), null=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("changed"), auto_now=True)
@@ -143,6 +149,34 @@ class Channel(models.Model):
         missing = [name for name in adapter.credential_names if not (self.credentials or {}).get(name)]
         if missing:
             raise ValidationError({"credentials": _("Missing: %(names)s.") % {"names": ", ".join(missing)}})
+
+
+class ChannelBreaker(models.Model):
+    """What keeps a channel that cannot send from being asked again and again: at most one row a channel, none while it is well.
+
+    Failures are only counted until `opened_at` is set. From then on nothing of the channel is claimed for sending but by
+    the one worker that holds the lease: first a single message, after `retry_at`; since `recovered_at` the backlog, paced.
+    """
+
+    channel = models.OneToOneField(
+        Channel, models.CASCADE, primary_key=True, related_name="breaker", verbose_name=_("channel")
+    )
+    failures = models.PositiveIntegerField(_("failures in a row"), default=0, db_default=0)
+    reason = models.CharField(_("reason"), max_length=300, blank=True, default="", db_default="")
+    opened_at = models.DateTimeField(_("paused since"), null=True)
+    retry_at = models.DateTimeField(_("not before"), null=True)
+    """Empty while open: a manager wants it tried at once, and what was put off on its own with it."""
+    recovered_at = models.DateTimeField(_("recovered"), null=True)
+    drained_at = models.DateTimeField(null=True)
+    lease_token = models.UUIDField(null=True)
+    leased_until = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = _("pause of sending")
+        verbose_name_plural = _("pauses of sending")
+
+    def __str__(self) -> str:
+        return f"{self.channel_id}"
 
 
 class NumberRule(models.Model):
@@ -201,6 +235,7 @@ class InboundEvent(models.Model):
     class Source(models.TextChoices):
         WEBHOOK = "webhook", _("webhook")
         POLL = "poll", _("poll")
+        HISTORY = "history", _("read back from the history")
 
     channel = models.ForeignKey(Channel, models.CASCADE, related_name="events", verbose_name=_("channel"))
     external_id = models.CharField(_("event id"), max_length=255)

@@ -31,16 +31,25 @@ TROUBLE_AFTER = 3
 _cursor = Channel._meta.get_field("cursor")
 
 
+#: Of the polling interval: within it, a second beat asks for no second poll.
+ONCE_WITHIN = 0.8
+
+
 def poll_due() -> int:
-    """Enqueue a poll for every polled channel that is due. Returns how many."""
+    """Enqueue a poll for every polled channel that is due. Returns how many.
+
+    A channel with the option `"polling": false` lives by its webhook alone, and by the look back at its history.
+    """
     kinds = [kind for kind in ADAPTERS if adapter_class(kind).capabilities.polling]
     due = rows(
         """
-        SELECT id FROM channels_channel
+        UPDATE channels_channel SET poll_asked_at = now()
         WHERE enabled AND kind = ANY(%(kinds)s) AND (poll_leased_until IS NULL OR poll_leased_until < now())
-          AND (next_poll_at IS NULL OR next_poll_at <= now())
+          AND (next_poll_at IS NULL OR next_poll_at <= now()) AND coalesce(options ->> 'polling', '') <> 'false'
+          AND (poll_asked_at IS NULL OR poll_asked_at <= now() - make_interval(secs => %(once)s))
+        RETURNING id
         """,
-        {"kinds": kinds},
+        {"kinds": kinds, "once": settings.POLLING_INTERVAL * ONCE_WITHIN},
     )
     for channel in due:
         steps.start("poll", channel.id)

@@ -31,7 +31,7 @@ FLUSH_SECONDS = 10.0
 #: Counters kept while the database is away; beyond this the newest are dropped.
 MOST = 5_000
 #: The methods of an adapter in which it talks to its provider.
-CALLING = ("send", "poll", "sent_since", "fetch_media", "mark_read", "typing", "check", "subscribe")
+CALLING = ("send", "poll", "look_back", "sent_since", "fetch_media", "mark_read", "typing", "check", "subscribe")
 
 AnyAdapter = TypeVar("AnyAdapter", bound=Adapter)
 #: Channel id, minute, call.

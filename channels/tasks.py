@@ -6,6 +6,7 @@ from celery import shared_task
 from django.conf import settings
 
 from . import checks, inbox, log, polling, provider_calls
+from . import reconcile as looking_back
 
 
 @shared_task(name="channels.poll_all")
@@ -18,6 +19,18 @@ def poll_all() -> None:
 def poll(channel_id: int) -> None:
     """Ask one channel's provider what is new."""
     polling.poll(channel_id)
+
+
+@shared_task(name="channels.reconcile_all")
+def reconcile_all() -> None:
+    """Start a look back at the history of every channel that is due."""
+    looking_back.reconcile_due()
+
+
+@shared_task(name="channels.reconcile")
+def reconcile(channel_id: int) -> None:
+    """Read one channel's history back for what webhooks and polls missed."""
+    looking_back.reconcile(channel_id)
 
 
 @shared_task(name="channels.check_all")

@@ -6,6 +6,7 @@ in `docs/celery.md`.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from kombu import Exchange, Queue
@@ -30,6 +31,8 @@ QUEUES: dict[str, dict[str, int]] = {
 ROUTES = {
     "channels.poll_all": "maintenance",
     "channels.poll": "poll",
+    "channels.reconcile_all": "maintenance",
+    "channels.reconcile": "poll",
     "channels.check_all": "maintenance",
     "channels.check": "poll",
     "channels.purge": "maintenance",
@@ -37,6 +40,7 @@ ROUTES = {
     "conversations.transcribe": "voice_transcription",
     "conversations.classify": "answers",
     "conversations.deliver": "outgoing_messages",
+    "conversations.drain": "outgoing_messages",
     "conversations.confirm": "outgoing_messages",
     "conversations.sweep": "maintenance",
     "sales.answer": "answers",
@@ -48,7 +52,13 @@ ROUTES = {
     "knowledge.scan": "knowledge",
     "knowledge.sweep": "maintenance",
     "config.backup": "maintenance",
+    "config.audit": "maintenance",
+    # Beat names the queue: each gets one.
+    "config.pulse": "maintenance",
 }
+
+#: Seconds between two signs of life of a queue.
+PULSE_SECONDS = 30.0
 
 
 def settings_for(broker_url: str, *, polling_interval: float, sweep_interval: float = 5.0) -> dict[str, Any]:
@@ -88,7 +98,7 @@ def settings_for(broker_url: str, *, polling_interval: float, sweep_interval: fl
 
 
 def schedule(polling_interval: float, sweep_interval: float) -> dict[str, Any]:
-    """What beat starts, and how often in seconds. A tick that waited longer than its period is dropped."""
+    """What beat starts, and how often in seconds. A tick that waited longer than its period, or an hour, is dropped."""
     every = {
         "channels.poll_all": polling_interval,
         "conversations.sweep": sweep_interval,
@@ -98,12 +108,19 @@ def schedule(polling_interval: float, sweep_interval: float) -> dict[str, Any]:
         "sales.plan_follow_ups": 60.0,
         "sales.remind_calls": 60.0,
         "channels.check_all": 60.0,
+        "channels.reconcile_all": 30.0,
         "channels.purge": 3600.0,
         "config.backup": 3600.0,
+        "config.audit": 86_400.0,
     }
-    return {
-        task: {"task": task, "schedule": seconds, "options": {"expires": max(seconds, 5.0)}} for task, seconds in every.items()
-    }
+    entries = {task: _every(seconds, task) for task, seconds in every.items()}
+    return entries | {f"config.pulse {queue}": _every(PULSE_SECONDS, "config.pulse", queue=queue) for queue in QUEUES}
+
+
+def _every(seconds: float, task: str, **options: Any) -> dict[str, Any]:
+    # The name that django-celery-beat knows for whole seconds; it drops Celery's own `expires`.
+    expires = {"expire_seconds": min(max(math.ceil(seconds), 5), 3600)}
+    return {"task": task, "schedule": seconds, "options": options | expires}
 
 
 def _redis() -> dict[str, Any]:

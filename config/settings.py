@@ -252,9 +252,11 @@ PIPELINE = {
     "answer": "sales.answer",
     "touch": "sales.touch",
     "deliver": "conversations.deliver",
+    "drain": "conversations.drain",
     "confirm": "conversations.confirm",
     "parse": "knowledge.parse",
     "poll": "channels.poll",
+    "reconcile": "channels.reconcile",
     "check": "channels.check",
 }
 
@@ -324,6 +326,8 @@ SPECTACULAR_SETTINGS = {
         "MessageState": "conversations.models.Message.State",
         "FollowUpState": "sales.models.FollowUp.State",
         "TouchState": "sales.models.Touch.State",
+        "TouchReason": "sales.models.Touch.Reason",
+        "TurnReason": "conversations.models.Turn.Reason",
     },
 }
 

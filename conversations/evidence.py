@@ -11,16 +11,23 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from channels import directory
+from channels import breaker, directory
 from channels.base import DeliveryReceipt, Echo
 from foundation import live
 from foundation.db import execute, row
 from foundation.errors import ProviderError
 
 from . import outbox, turns
+from .bulkhead import Bulkhead
 from .models import Message, Turn
 
 logger = logging.getLogger(__name__)
+
+#: Threads of one process that may wait for the history of the same channel.
+MOST_PER_CHANNEL = 2
+BUSY_SECONDS = 5.0
+
+_bulkhead = Bulkhead(MOST_PER_CHANNEL)
 
 
 def receipt(channel_id: int, event: DeliveryReceipt) -> bool:
@@ -101,24 +108,39 @@ def _found(message_id: int, external_id: str) -> None:
 
 
 def confirm(message_id: int) -> None:
-    """Look an unconfirmed message up in the provider's history. Safe to run twice."""
-    message = Message.objects.select_related("conversation__identity").filter(pk=message_id).first()
-    if message is None or message.state != Message.State.UNCONFIRMED or message.next_attempt_at is None:
+    """Look an unconfirmed message up in the provider's history, as soon as that can be read. Safe to run twice."""
+    message = Message.objects.select_related("conversation__identity", "channel__breaker").filter(pk=message_id).first()
+    if message is None or message.state != Message.State.UNCONFIRMED:
         return
     adapter = directory.entry(message.channel_id).adapter
     if not adapter.capabilities.history:
         return
-    since = message.state_changed_at - timedelta(minutes=2)
-    try:
-        records = adapter.sent_since(message.conversation.identity.source_id, since)
-    except ProviderError as error:
-        logger.warning("history not available", extra={"message_id": message_id, "code": error.code})
-        records = ()
+    with _bulkhead.place() as place:
+        if not place.take(message.channel_id):
+            _ask_again(message, BUSY_SECONDS)
+            return
+        if breaker.is_paused(message.channel):
+            _ask_again(message, outbox.CONFIRM_AFTER[1])
+            return
+        since = message.state_changed_at - timedelta(minutes=2)
+        try:
+            records = adapter.sent_since(message.conversation.identity.source_id, since)
+        except ProviderError as error:
+            logger.warning("history not available", extra={"message_id": message_id, "code": error.code})
+            _ask_again(message, outbox.CONFIRM_AFTER[1])
+            return
     with transaction.atomic():
         outbox.lock(message.conversation_id)
         for record in records:
             if _same_text(record.text, message.text) and not is_ours(message.channel_id, record.external_id):
                 _found(message_id, record.external_id)
                 return
-        again = timezone.now() + timedelta(seconds=outbox.CONFIRM_AFTER[1])
-        Message.objects.filter(pk=message_id).update(next_attempt_at=again)
+    settled = timezone.now() - message.state_changed_at >= timedelta(seconds=outbox.CONFIRM_AFTER[1])
+    _ask_again(message, outbox.NEVER_SECONDS if settled else outbox.CONFIRM_AFTER[1])
+
+
+def _ask_again(message: Message, seconds: float) -> None:
+    """For the sweeper. A message that has moved on meanwhile keeps its own time."""
+    Message.objects.filter(pk=message.pk, state=Message.State.UNCONFIRMED).update(
+        next_attempt_at=timezone.now() + timedelta(seconds=seconds)
+    )

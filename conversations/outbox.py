@@ -8,22 +8,25 @@ silently sent twice.
 from __future__ import annotations
 
 import logging
+import time
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
-from channels import directory, log
+from channels import breaker, directory, log
 from channels.base import OutboundMessage, SendResult
 from channels.models import Channel
-from foundation import leases, live, steps
-from foundation.db import execute, row, rows
+from foundation import faults, leases, live, steps
+from foundation.db import execute, row
 from foundation.errors import ProviderError, Rejected, Retry, Unauthorized, Unconfirmed
 from foundation.leases import LEASE
 
 from . import turns
+from .bulkhead import Bulkhead, Place
 from .models import ContactIdentity, Message, Turn
 
 logger = logging.getLogger(__name__)
@@ -33,6 +36,13 @@ GIVE_UP_AFTER = timedelta(hours=6)
 SLOWEST_RETRY_SECONDS = 60.0
 #: When the provider's history is asked for an unconfirmed message, in seconds after it was lost.
 CONFIRM_AFTER = (10.0, 60.0)
+#: A history that cannot be read is asked again for so long; one that was read in vain is not asked any more.
+CONFIRM_FOR = timedelta(hours=6)
+NEVER_SECONDS = CONFIRM_FOR.total_seconds()
+#: Threads of one process that may send on the same channel at a time: half of those that the Procfile gives to sending.
+MOST_PER_CHANNEL = 8
+#: Seconds after which a thread that goes on with what waited for its channel gives the rest back to the broker.
+LONGEST_STAY = 5.0
 
 _text = Message._meta.get_field("text")
 _source_id = ContactIdentity._meta.get_field("source_id")
@@ -93,51 +103,109 @@ SET state = 'sending', state_changed_at = now(), lease_token = gen_random_uuid()
 FROM conversations_conversation c
 JOIN conversations_contactidentity i ON i.id = c.identity_id
 JOIN channels_channel ch ON ch.id = c.channel_id
+LEFT JOIN channels_channelbreaker b ON b.channel_id = ch.id
 WHERE m.id = (
         SELECT id FROM conversations_message
         WHERE conversation_id = %(conversation)s AND direction = 'out' AND state IN ('queued', 'sending')
         ORDER BY seq LIMIT 1)
   AND m.state = 'queued' AND m.next_attempt_at <= now()
-  AND c.id = m.conversation_id AND ch.enabled
+  AND c.id = m.conversation_id AND ch.enabled AND NOT {breaker.OPEN}
   AND (m.author <> 'bot' OR (c.mode = 'bot' AND c.epoch = m.epoch))
   AND (m.cycle IS NULL OR m.cycle = c.cycle) AND (m.valid_until IS NULL OR m.valid_until > now())
-RETURNING m.id, m.conversation_id, m.channel_id, m.turn_id, m.text, m.lease_token, m.attempts, m.created_at, i.source_id, (
+RETURNING m.id, m.conversation_id, m.channel_id, m.turn_id, m.text, m.lease_token, m.attempts, m.created_at, i.source_id,
+  b.failures, (
     SELECT external_id FROM conversations_message
     WHERE conversation_id = m.conversation_id AND direction = 'in' ORDER BY seq DESC LIMIT 1) AS answers
 """  # noqa: S608
 
 
+class Outcome(Enum):
+    """What came of the attempt to send one message."""
+
+    LEFT = "it left"
+    OVER = "it did not leave, and is not tried again by itself"
+    WAITS = "it is tried again later, and what follows it waits"
+    PAUSED = "it waits, and so does everything on its channel"
+
+
+#: After these the next message of the conversation may leave.
+GOES_ON = (Outcome.LEFT, Outcome.OVER)
+
+bulkhead = Bulkhead(MOST_PER_CHANNEL)
+
+
 def deliver(conversation_id: int) -> int:
-    """Send the queued messages of a conversation in order. Safe to run twice. Returns how many left."""
-    sent = 0
-    while (claimed := row(_CLAIM, {"conversation": conversation_id})) is not None:
-        with leases.held(Message, claimed.lease_token):
-            if not _send(claimed):
+    """Send the queued messages of a conversation in order. Safe to run twice. Returns how many left or were given up.
+
+    Where too many threads are busy on its channel already, the conversation is remembered, and the next of them that is
+    done goes on with it.
+    """
+    sent, until = 0, time.monotonic() + LONGEST_STAY
+    waiting: int | None = conversation_id
+    with bulkhead.place() as place:
+        while waiting is not None:
+            sent += _send_all(waiting, place)
+            waiting = place.next()
+            if waiting is not None and time.monotonic() > until:
+                for other in (waiting, *place.leave()):
+                    steps.start("deliver", other)
                 break
-        sent += 1
     return sent
 
 
-def _send(claimed: Any) -> bool:
-    """Hand one claimed message to its channel and record what came of it. False: what follows has to wait."""
+def _send_all(conversation_id: int, place: Place) -> int:
+    sent = 0
+    while (claimed := claim(conversation_id)) is not None:
+        if not place.take(claimed.channel_id):
+            requeue(claimed, uncounted=True)
+            if not place.take(claimed.channel_id, conversation_id):
+                break
+        elif attempt(claimed) in GOES_ON:
+            sent += 1
+        else:
+            break
+    return sent
+
+
+def claim(conversation_id: int, drain: UUID | None = None) -> Any | None:
+    """Claim what is first in a conversation's outbox, if it may leave now. `drain` is the lease on its paused channel."""
+    return row(_CLAIM, {"conversation": conversation_id, "drain": drain})
+
+
+def attempt(claimed: Any, drain: UUID | None = None) -> Outcome:
+    """Hand one claimed message to its channel and record what came of it, for the message and for the channel."""
+    with leases.held(Message, claimed.lease_token):
+        return _send(claimed, drain)
+
+
+def _send(claimed: Any, drain: UUID | None) -> Outcome:
     entry = directory.entry(claimed.channel_id)
     outbound = OutboundMessage(key=str(claimed.id), to=_source_id.open(claimed.source_id), text=_text.open(claimed.text))
     try:
         result = entry.adapter.send(outbound)
-    except Retry as error:
-        _postpone(claimed, error)
-        return False
-    except Unconfirmed as error:
-        _hold(claimed, error)
-    except Rejected as error:
+    except (Retry, Unauthorized) as error:
+        # An account that is refused has sent nothing: what waits leaves when its owner has repaired it.
         if isinstance(error, Unauthorized):
             log.set_health(claimed.channel_id, Channel.Health.NEEDS_ATTENTION, str(error))
+        seconds = _postpone(claimed, error)
+        if breaker.failed(claimed.channel_id, error, drain=drain):
+            return Outcome.PAUSED
+        if seconds is not None and seconds <= SLOWEST_RETRY_SECONDS:
+            steps.start("deliver", claimed.conversation_id, delay=seconds)
+        return Outcome.WAITS
+    except Unconfirmed as error:
+        hold(claimed, error)
+        return Outcome.PAUSED if breaker.failed(claimed.channel_id, error, drain=drain) else Outcome.OVER
+    except Rejected as error:
         _fail(claimed, str(error))
-    else:
-        _mark_sent(claimed, result)
-        if entry.adapter.capabilities.read_marks and claimed.answers:
-            _mark_read(entry, claimed, outbound.to)
-    return True
+        return Outcome.OVER
+    faults.point("sent")
+    _mark_sent(claimed, result)
+    if claimed.failures is not None:
+        breaker.succeeded(claimed.channel_id, drain=drain)
+    if entry.adapter.capabilities.read_marks and claimed.answers:
+        _mark_read(entry, claimed, outbound.to)
+    return Outcome.LEFT
 
 
 def _mark_sent(claimed: Any, result: SendResult) -> None:
@@ -234,12 +302,24 @@ def _absolve(turn_id: int) -> None:
     )
 
 
-def _postpone(claimed: Any, error: Retry) -> None:
-    """It certainly did not leave: queued again, not before the provider allows, until it is too late to be of use."""
+def _postpone(claimed: Any, error: ProviderError) -> float | None:
+    """It certainly did not leave: queued again, not before the provider allows, until it is too late to be of use.
+
+    Returns after how many seconds it may leave, or None where it may not any more.
+    """
     if timezone.now() - claimed.created_at > GIVE_UP_AFTER:
         _fail(claimed, str(error))
-        return
-    seconds = error.after if error.after is not None else min(2.0**claimed.attempts, SLOWEST_RETRY_SECONDS)
+        return None
+    after = error.after if isinstance(error, Retry) else None
+    seconds = after if after is not None else min(2.0**claimed.attempts, SLOWEST_RETRY_SECONDS)
+    if not requeue(claimed, str(error), seconds):
+        return None
+    logger.info("send postponed", extra={"message_id": claimed.id, "code": error.code, "seconds": seconds})
+    return seconds
+
+
+def requeue(claimed: Any, error: str = "", seconds: float = 0.0, *, uncounted: bool = False) -> bool:
+    """Give a claimed message back for later; `uncounted`: nothing was attempted. False: it is not ours, or void by now."""
     with transaction.atomic():
         lock(claimed.conversation_id)
         # Who took over or wrote while it was on its way has voided it: it must not stand before a manager's words.
@@ -249,23 +329,23 @@ def _postpone(claimed: Any, error: Retry) -> None:
             SET state = CASE WHEN (m.author = 'bot' AND (c.mode <> 'bot' OR c.epoch <> m.epoch)) OR m.cycle <> c.cycle
                     THEN 'suppressed' ELSE 'queued' END,
                 state_changed_at = now(), leased_until = NULL, lease_token = NULL, error = %(error)s,
-                next_attempt_at = now() + make_interval(secs => %(seconds)s)
+                attempts = m.attempts - %(uncounted)s::int, next_attempt_at = now() + make_interval(secs => %(seconds)s)
             FROM conversations_conversation c
             WHERE m.id = %(id)s AND m.lease_token = %(token)s AND m.state = 'sending' AND c.id = m.conversation_id
             RETURNING m.state
             """,
-            {"id": claimed.id, "token": claimed.lease_token, "error": str(error)[:300], "seconds": seconds},
-        )
+            {
+                "id": claimed.id, "token": claimed.lease_token, "error": error[:300], "seconds": seconds,
+                "uncounted": int(uncounted),
+            },
+        )  # fmt: skip
         if moved is not None and moved.state == Message.State.SUPPRESSED:
             settle_turn(claimed)
             steps.start("deliver", claimed.conversation_id)
-            return
-    logger.info("send postponed", extra={"message_id": claimed.id, "code": error.code, "seconds": seconds})
-    if seconds <= SLOWEST_RETRY_SECONDS:
-        steps.start("deliver", claimed.conversation_id, delay=seconds)
+    return moved is not None and bool(moved.state == Message.State.QUEUED)
 
 
-def _hold(claimed: Any, error: ProviderError) -> None:
+def hold(claimed: Any, error: ProviderError) -> None:
     """The answer was lost: unconfirmed until the provider's history, a receipt or a manager says more."""
     _conclude(claimed, Message.State.UNCONFIRMED, str(error))
     if directory.entry(claimed.channel_id).adapter.capabilities.history:
@@ -279,22 +359,27 @@ def _fail(claimed: Any, error: str) -> None:
 def _conclude(claimed: Any, state: str, error: str) -> None:
     with transaction.atomic():
         lock(claimed.conversation_id)
-        moved = execute(
+        # A copy of it that the provider showed meanwhile has left its id: then it did leave, whatever became of the answer.
+        moved = row(
             """
             UPDATE conversations_message
-            SET state = %(state)s, state_changed_at = now(), leased_until = NULL, error = %(error)s,
-                next_attempt_at = now() + make_interval(secs => %(check)s)
+            SET state = CASE WHEN external_id IS NULL THEN %(state)s::text ELSE 'sent' END,
+                error = CASE WHEN external_id IS NULL THEN %(error)s::text ELSE '' END,
+                sent_at = CASE WHEN external_id IS NULL THEN sent_at ELSE now() END,
+                state_changed_at = now(), leased_until = NULL, next_attempt_at = now() + make_interval(secs => %(check)s)
             WHERE id = %(id)s AND lease_token = %(token)s AND state = 'sending'
+            RETURNING state
             """,
             {
-                "id": claimed.id, "token": claimed.lease_token, "state": state, "error": error[:300],
+                "id": claimed.id, "token": claimed.lease_token, "state": str(state), "error": error[:300],
                 "check": CONFIRM_AFTER[0],
             },
         )  # fmt: skip
-        if moved:
-            turns.call_manager(claimed.conversation_id, error or str(Message.State(state).label))
+        if moved is not None:
+            if moved.state != Message.State.SENT:
+                turns.call_manager(claimed.conversation_id, error or str(Message.State(state).label))
             settle_turn(claimed)
-    logger.warning("send did not succeed", extra={"message_id": claimed.id, "state": str(state)})
+    logger.warning("send did not succeed", extra={"message_id": claimed.id, "state": moved.state if moved else str(state)})
     live.ring(f"conversation:{claimed.conversation_id}", what="message")
 
 
@@ -324,109 +409,3 @@ def resend(message_id: int, *, user: Any) -> bool:
         if moved:
             steps.start("deliver", message.conversation_id)
     return bool(moved)
-
-
-# ── The sweeper's share ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def sweep(limit: int = 500) -> int:
-    """Bring back what was lost: queued messages nobody sends, and sends whose worker died. Returns how many."""
-    return _sweep_late(limit) + _sweep_dead(limit) + _sweep_queued(limit) + _sweep_unconfirmed(limit) + _sweep_stranded(limit)
-
-
-def _sweep_dead(limit: int) -> int:
-    """A worker that died while sending leaves a message of which nobody knows whether it left."""
-    dead = rows(
-        """
-        SELECT id, conversation_id, channel_id, turn_id, lease_token FROM conversations_message
-        WHERE state = 'sending' AND leased_until < now() ORDER BY leased_until LIMIT %(limit)s
-        """,
-        {"limit": limit},
-    )
-    for message in dead:
-        _hold(message, Unconfirmed(_("the worker ended while sending")))
-    return len(dead)
-
-
-def _sweep_late(limit: int) -> int:
-    """Withdraw what has outlived its hours before a provider took it; whoever planned it may plan it anew."""
-    late = rows(
-        """
-        SELECT id, conversation_id, turn_id FROM conversations_message
-        WHERE state = 'queued' AND valid_until <= now() ORDER BY valid_until LIMIT %(limit)s
-        """,
-        {"limit": limit},
-    )
-    for message in late:
-        with transaction.atomic():
-            lock(message.conversation_id)
-            withdrawn = execute(
-                """
-                UPDATE conversations_message SET state = 'suppressed', state_changed_at = now()
-                WHERE id = %(id)s AND state = 'queued' AND valid_until <= now()
-                """,
-                {"id": message.id},
-            )
-            if withdrawn and message.turn_id and not _pending(message.turn_id):
-                turns.end(message.turn_id, Turn.Stage.SUPERSEDED, str(Turn.Reason.LATE))
-                turns.open_next(message.conversation_id)
-    return len(late)
-
-
-def _pending(turn_id: int) -> bool:
-    """Whether something of a turn is on its way, or has left."""
-    return Message.objects.filter(turn_id=turn_id, direction=Message.Direction.OUT).exclude(
-        state=Message.State.SUPPRESSED
-    ).exists()
-
-
-def _sweep_queued(limit: int) -> int:
-    lost = rows(
-        """
-        WITH k AS MATERIALIZED (
-            SELECT id FROM conversations_message
-            WHERE state = 'queued' AND next_attempt_at < now() - interval '2 seconds'
-              AND (swept_at IS NULL OR swept_at < now() - interval '30 seconds')
-            ORDER BY next_attempt_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-        UPDATE conversations_message m SET swept_at = now() FROM k WHERE m.id = k.id RETURNING m.conversation_id
-        """,
-        {"limit": limit},
-    )
-    for conversation_id in {message.conversation_id for message in lost}:
-        steps.start("deliver", conversation_id)
-    return len(lost)
-
-
-def _sweep_unconfirmed(limit: int) -> int:
-    """Ask the history once more, a minute later; after that only a manager, a receipt or an echo settles it."""
-    doubtful = rows(
-        """
-        SELECT id, channel_id FROM conversations_message
-        WHERE state = 'unconfirmed' AND next_attempt_at <= now() AND state_changed_at > now() - interval '3 minutes'
-        ORDER BY state_changed_at LIMIT %(limit)s
-        """,
-        {"limit": limit},
-    )
-    for message in doubtful:
-        if directory.entry(message.channel_id).adapter.capabilities.history:
-            steps.start("confirm", message.id)
-    return len(doubtful)
-
-
-def _sweep_stranded(limit: int) -> int:
-    """A delivering turn without anything left to send ends: its worker died between two commits."""
-    stranded = rows(
-        """
-        SELECT t.id AS turn_id, t.conversation_id FROM conversations_turn t
-        WHERE t.stage = 'deliver' AND NOT EXISTS (
-            SELECT 1 FROM conversations_message m
-            WHERE m.turn_id = t.id AND m.direction = 'out' AND m.state IN ('queued', 'sending'))
-        LIMIT %(limit)s
-        """,
-        {"limit": limit},
-    )
-    for turn in stranded:
-        with transaction.atomic():
-            lock(turn.conversation_id)
-            settle_turn(turn)
-    return len(stranded)

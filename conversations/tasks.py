@@ -6,7 +6,7 @@ from celery import shared_task
 
 from channels import inbox
 
-from . import evidence, moderation, outbox, takeover, transcription, turns
+from . import draining, evidence, moderation, outbox, outbox_sweep, takeover, transcription, turns
 from . import receive as receiving
 
 
@@ -34,6 +34,12 @@ def deliver(conversation_id: int) -> None:
     outbox.deliver(conversation_id)
 
 
+@shared_task(name="conversations.drain")
+def drain(channel_id: int) -> None:
+    """Send what waits for a channel that was paused, first one message, then the rest at the provider's rate."""
+    draining.drain(channel_id)
+
+
 @shared_task(name="conversations.confirm")
 def confirm(message_id: int) -> None:
     """Look an unconfirmed message up in the provider's history."""
@@ -45,5 +51,6 @@ def sweep() -> None:
     """Bring back what the broker or a dead worker lost, and resume conversations whose pause is over."""
     inbox.sweep()
     turns.sweep()
-    outbox.sweep()
+    outbox_sweep.sweep()
+    draining.wake()
     takeover.resume_due()

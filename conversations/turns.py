@@ -15,6 +15,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from foundation import leases, live, steps
 from foundation.db import execute, row, rows
@@ -37,8 +38,8 @@ def mark(what: str) -> str:
     return _MARK.format(what=f"'{what}'::text")
 
 
-#: A voice message that joins has to be heard first. What was in work then is computed again, and that only once: a turn
-#: that was computed twice already goes on without it.
+#: A voice message that joins has to be heard first. What was in work then is computed again, and that only once: beside a
+#: second computation it waits for the next turn, or to be found by the next claim of this one.
 _BACK = "EXCLUDED.stage = 'transcribe' AND t.stage IN ('classify', 'answer') AND NOT t.redone"
 
 _OPEN_OR_JOIN = f"""
@@ -146,19 +147,27 @@ FROM conversations_conversation c
 WHERE t.id = %(turn)s AND t.stage = %(stage)s::text AND t.due_at <= now() + interval '20 milliseconds'
   AND (t.leased_until IS NULL OR t.leased_until < now())
   AND c.id = t.conversation_id AND c.mode = 'bot'
-RETURNING t.id, t.stage, t.lease_token, t.version, t.redone, t.attempts, t.from_seq, t.upto_seq, t.trigger,
-    t.conversation_id, c.epoch, c.contact_id, c.channel_id, c.identity_id
+RETURNING t.id, t.stage, t.lease_token, t.version, t.redone, t.attempts, t.error, t.from_seq, t.upto_seq, t.trigger,
+    t.conversation_id, c.epoch, c.contact_id, c.channel_id, c.identity_id,
+    t.stage <> 'transcribe' AND EXISTS (
+        SELECT 1 FROM conversations_message m WHERE m.turn_id = t.id AND m.direction = 'in' AND m.unheard) AS unheard
 """  # noqa: S608
 
 
 def claim(turn_id: int, stage: str) -> Any | None:
     """Win the turn for one attempt at `stage`, or None: somebody else has it, it moved on, or it is not due yet.
 
-    A turn that was attempted MAX_RETRIES times already is put to *needs attention* instead.
+    A turn that was attempted MAX_RETRIES times already is put to *needs attention* instead, and one with a voice message
+    that joined too late to be heard goes back for it.
     """
     claimed = row(_CLAIM, {"turn": turn_id, "stage": stage})
+    if claimed is not None and claimed.unheard:
+        with transaction.atomic():
+            if lock(claimed) is not None:
+                move_on(claimed, Turn.Stage.TRANSCRIBE)
+        return None
     if claimed is not None and claimed.attempts > settings.MAX_RETRIES + 1:
-        fail(claimed, Turn.Reason.ATTEMPTS)
+        fail(claimed, Turn.Reason.ATTEMPTS, claimed.error or _("the worker ended while at work"))
         return None
     return claimed
 

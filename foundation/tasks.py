@@ -12,6 +12,8 @@ from django.conf import settings
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
+from . import faults
+
 logger = logging.getLogger(__name__)
 
 #: Hints waiting in a web process for its publishing thread; beyond this they are dropped, the sweeper finds the rows.
@@ -37,6 +39,7 @@ def _publish(task: str, row_id: int, delay: float) -> None:
     if delay and settings.BROKER_URL.startswith(("amqp", "pyamqp")):
         # RabbitMQ's delayed delivery counts whole seconds; earlier than asked, the row would not be due.
         delay = math.ceil(delay)
+    faults.point("enqueue")
     try:
         current_app.send_task(task, args=(row_id,), countdown=delay or None)
     except (OperationalError, OSError) as error:

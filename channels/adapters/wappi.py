@@ -49,6 +49,8 @@ OVERLAP = 300.0
 HOLD_BACK = 86_400.0
 #: Seconds after which a poll leaves the remaining chats to the next one.
 POLL_BUDGET = 40.0
+#: The same for a look back, which must not keep the polls waiting.
+LOOK_BACK_BUDGET = 10.0
 POLL_FAILURES = 2
 WHATSAPP_CAPTION = 1024
 PAYMENT_WARNING = timedelta(days=3)
@@ -74,6 +76,7 @@ class WappiAdapter(Adapter):
         polling=True,
         typing=True,
         read_marks=True,
+        sends_per_second=1.0,
         attests_phone=True,
     )
     default_base_url: ClassVar[str] = BASE_URL
@@ -114,13 +117,24 @@ class WappiAdapter(Adapter):
         now = time.time()
         since = number_of(cursor.get("since")) or now - FIRST_LOOK + OVERLAP
         floor = since - OVERLAP
-        reading = _Reading(self.client, cursor.get("chats") or {}, floor)
+        reading = _Reading(self.client, cursor.get("chats") or {}, floor, POLL_BUDGET)
         dialogs = [chat for chat in self.client.dialogs(floor) if is_customer(chat.id)]
         reading.read(dialogs)
         newest = min(max([since, *(chat.activity for chat in dialogs)]), now)
         if reading.unread:
             newest = min(newest, max(min(chat.activity for chat in reading.unread), now - HOLD_BACK))
-        return PollResult(reading.events(), {"since": newest, "chats": reading.remembered(newest - OVERLAP)})
+        cursor = {"since": newest, "chats": reading.remembered(newest - OVERLAP)}
+        return PollResult(reading.events(), cursor, complete=not reading.unfinished)
+
+    def look_back(self, since: datetime, cursor: dict[str, Any]) -> PollResult:
+        """Every chat that was active since then, as a poll reads it, whatever polls have read before.
+
+        The cursor of an unfinished look remembers the chats that were read: `{"chats": {chat: {"last", "at"}}}`.
+        """
+        floor = since.timestamp()
+        reading = _Reading(self.client, cursor.get("chats") or {}, floor, LOOK_BACK_BUDGET)
+        reading.read([chat for chat in self.client.dialogs(floor) if is_customer(chat.id)])
+        return PollResult(reading.events(), {"chats": reading.remembered(floor)}, complete=not reading.unfinished)
 
     def sent_since(self, recipient: str, since: datetime) -> Sequence[SentRecord]:
         """All outgoing messages of the chat, of every program and of the phone, oldest first."""
@@ -210,13 +224,20 @@ class _Reading:
     client: WappiClient
     known: Mapping[str, Mapping[str, Any]]
     floor: float
+    budget: float
     rows: list[tuple[float, RawEvent]] = field(default_factory=list)
     read_chats: dict[str, dict[str, Any]] = field(default_factory=dict)
     unread: list[Dialog] = field(default_factory=list)
+    crossed: bool = False
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a chat was left, or read with rows missing."""
+        return bool(self.unread) or self.crossed
 
     def read(self, dialogs: Sequence[Dialog]) -> None:
         """Read every changed chat. Raises Retry where not one of them could be read, and Unauthorized at once."""
-        until = time.monotonic() + POLL_BUDGET
+        until = time.monotonic() + self.budget
         failures: list[Retry] = []
         # The longest waiting first, so that no chat starves behind busier ones.
         for chat in sorted(dialogs, key=lambda chat: chat.activity):
@@ -256,7 +277,9 @@ class _Reading:
         for row in reversed(history.rows):
             at = unix(row.get("time"), row.get("timestamp")) or chat.activity
             self.rows.append((at, raw_event(row, PolledRow, chat.contact)))
-        if not history.crossed:
+        if history.crossed:
+            self.crossed = True
+        else:
             self._remember(chat)
 
     def _remember(self, chat: Dialog) -> None:

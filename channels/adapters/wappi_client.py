@@ -1,18 +1,17 @@
 """Wappi's HTTP API for one profile: calls, error mapping, chats, histories and files.
 
-Wappi was seen to answer parallel reads of one profile with another chat's data. Reads are therefore made one at a time
-within a process, and rows of another chat than the one asked for are dropped here, never handed on.
+Wappi was seen to answer parallel reads of one profile with another chat's data. Reads are therefore made one at a time,
+by all processes together, and rows of another chat than the one asked for are dropped here, never handed on.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 import logging
 import re
-import threading
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from urllib.parse import urlsplit
 from django.utils.translation import gettext as _
 
 from channels.base import Access
-from foundation import http
+from foundation import http, turnstile
 from foundation.addresses import addresses_of, is_public
 from foundation.errors import Rejected, Retry, Unauthorized, Unconfirmed
 
@@ -41,9 +40,9 @@ MAX_FILE_BYTES = 20 * 1024 * 1024
 FILE_TIMEOUT = 60.0
 #: Seconds a read waits for another read of the same profile.
 TURN_TIMEOUT = 60.0
+#: Seconds that a call may take beyond its deadline, which begins to count with the answer.
+CONNECTING = 10.0
 FAILURES = frozenset({"error", "failed", "fail"})
-
-_turns: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +112,14 @@ class WappiClient:
         return table
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait until no other thread reads this profile. Raises Retry."""
-        lock = _turns[self.base, self.profile]
-        if not lock.acquire(timeout=TURN_TIMEOUT):
-            raise Retry("wappi: another read takes too long", code="busy")
+    def turn(self, seconds: float = http.DEADLINE) -> Iterator[None]:
+        """Wait until nobody else reads this profile, for a read that takes so many seconds at most. Raises Retry."""
+        whose = hashlib.sha256(f"{self.base} {self.profile}".encode()).hexdigest()[:24]
         try:
-            yield
-        finally:
-            lock.release()
+            with turnstile.turn(f"wappi:{whose}", wait=TURN_TIMEOUT, hold=seconds + CONNECTING):
+                yield
+        except turnstile.Busy:
+            raise Retry("wappi: another read takes too long", code="busy") from None
 
     def dialogs(self, floor: float) -> list[Dialog]:
         """Chats with activity at or after `floor` (unix seconds), as the provider orders them: newest first."""
@@ -163,7 +161,7 @@ class WappiClient:
 
     def download(self, message_id: str) -> bytes:
         """The file of a message, from the answer itself or from the link in it."""
-        with self.turn():
+        with self.turn(FILE_TIMEOUT):
             table = self.call(
                 "GET",
                 "sync/message/media/download",

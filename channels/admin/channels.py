@@ -23,7 +23,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from foundation.errors import ProviderError
 from foundation.looks import badge, badges, copyable, moment, two_lines
 
-from .. import checks, control, directory
+from .. import breaker, checks, control, directory
 from ..base import Adapter
 from ..models import Channel, ChannelLog
 from ..owners import OwnedRows
@@ -43,6 +43,15 @@ HEALTH = {
 def health_badge(channel: Channel) -> SafeString:
     tone, icon = HEALTH[Channel.Health(channel.health)]
     return badge(channel.get_health_display(), tone, icon=icon, title=channel.health_detail)
+
+
+def sending_badges(channel: Channel) -> list[SafeString]:
+    """That sending is paused, until when and why; nothing for a channel that sends."""
+    paused = breaker.of(channel)
+    if paused is None:
+        return []
+    tone, icon = ("info", "move_up") if paused.recovered_at else ("warn", "pause_circle")
+    return [badge(breaker.words(paused), tone, icon=icon, title=paused.reason)]
 
 
 def can_subscribe(channel: Channel) -> bool:
@@ -108,6 +117,12 @@ def _subscribe(channel: Channel, user: Any) -> str:
     return gettext("%(channel)s: the provider posts to us now.") % {"channel": channel}
 
 
+def _try_now(channel: Channel, user: Any) -> str:
+    if not control.try_now(channel.pk, user=user):
+        raise ProviderError(gettext("sending is not paused"))
+    return gettext("%(channel)s: one message is tried now; if it leaves, the rest follows.") % {"channel": channel}
+
+
 def _renew_secret(channel: Channel, user: Any) -> str:
     control.renew_secret(channel, user=user)
     return gettext("%(channel)s has a new webhook address. Tell it to the provider: press “Subscribe webhook”.") % {
@@ -116,7 +131,7 @@ def _renew_secret(channel: Channel, user: Any) -> str:
 
 
 DECISIONS: dict[str, Callable[[Channel, Any], str]] = {
-    "start": _start, "stop": _stop, "check": _check, "subscribe": _subscribe, "secret": _renew_secret,
+    "start": _start, "stop": _stop, "check": _check, "subscribe": _subscribe, "secret": _renew_secret, "send": _try_now,
 }  # fmt: skip
 
 
@@ -126,14 +141,14 @@ class ChannelAdmin(OwnedRows, ModelAdmin):
     list_display = ("shown_name", "state", "answering", "last_event", "owner")
     list_display_links = ("shown_name",)
     list_filter = ("kind", "health", "enabled", "running")
-    list_select_related = ("owner",)
+    list_select_related = ("owner", "breaker")
     search_fields = ("name", "slug", "company")
     prepopulated_fields = {"slug": ("name",)}
-    actions = ("start", "stop", "check_connection", "subscribe")
+    actions = ("start", "stop", "check_connection", "subscribe", "try_sending")
     inlines = (NumberRuleInline, LogInline)
     change_form_outer_before_template = "admin/channels/buttons.html"
     warn_unsaved_form = True
-    readonly_fields = ("shown_kind", "webhook_address", "snippet", "state", "last_event", "last_poll")
+    readonly_fields = ("shown_kind", "webhook_address", "snippet", "state", "last_event", "last_poll", "last_look_back")
 
     # ── Columns ──────────────────────────────────────────────────────────────────────────────────────────────────────
     @admin.display(description=_("channel"), ordering="name")
@@ -142,7 +157,7 @@ class ChannelAdmin(OwnedRows, ModelAdmin):
 
     @admin.display(description=_("state"), ordering="health")
     def state(self, channel: Channel) -> SafeString:
-        return badges([health_badge(channel)])
+        return badges([health_badge(channel), *sending_badges(channel)])
 
     @admin.display(description=_("answers"))
     def answering(self, channel: Channel) -> SafeString:
@@ -159,6 +174,10 @@ class ChannelAdmin(OwnedRows, ModelAdmin):
     @admin.display(description=_("last poll"))
     def last_poll(self, channel: Channel) -> SafeString | str:
         return moment(channel.polled_at)
+
+    @admin.display(description=_("history read back"))
+    def last_look_back(self, channel: Channel) -> SafeString | str:
+        return moment(channel.reconciled_at)
 
     # ── The form ─────────────────────────────────────────────────────────────────────────────────────────────────────
     def _kind(self, request: HttpRequest, obj: Channel | None) -> str:
@@ -209,7 +228,7 @@ class ChannelAdmin(OwnedRows, ModelAdmin):
             (_("Company"), {"fields": ["company", "about", "own_number", "time_zone"]}),
             (_("Who is answered"), {"fields": ["moderation", "answer_age_hours", "rate_limit_count", "rate_limit_hours"]}),
             (_("Rhythm"), {"fields": ["hold", "max_hold", "pause_hours"]}),
-            *([(_("State"), {"fields": ["state", "last_event", "last_poll"]})] if obj else []),
+            *([(_("State"), {"fields": ["state", "last_event", "last_poll", "last_look_back"]})] if obj else []),
         )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Channel | None = None) -> tuple[str, ...]:
@@ -221,6 +240,11 @@ class ChannelAdmin(OwnedRows, ModelAdmin):
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {**super().get_changeform_initial_data(request), "owner": request.user.pk}
+
+    def save_model(self, request: HttpRequest, obj: Channel, form: Any, change: bool) -> None:
+        """Only what people edit: leases and cursors have moved on since the form was opened."""
+        edited = [field.name for field in Channel._meta.concrete_fields if field.editable and not field.primary_key]
+        obj.save(update_fields=[*edited, "updated_at"] if change else None)
 
     def get_inlines(self, request: HttpRequest, obj: Channel | None) -> Any:
         return self.inlines if obj else ()
@@ -269,6 +293,10 @@ class ChannelAdmin(OwnedRows, ModelAdmin):
     def subscribe(self, request: HttpRequest, queryset: QuerySet[Channel]) -> None:
         self._do(request, queryset, "subscribe")
 
+    @admin.action(description=_("Try sending now"), permissions=("change",))
+    def try_sending(self, request: HttpRequest, queryset: QuerySet[Channel]) -> None:
+        self._do(request, queryset, "send")
+
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(require_POST(self.decide))
         return [path("<int:pk>/do/<slug:what>/", view, name="channel_do"), *super().get_urls()]
@@ -292,6 +320,9 @@ class ChannelAdmin(OwnedRows, ModelAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         channel = self.get_object(request, object_id) if object_id else None
-        context = {"can_subscribe": can_subscribe(channel) if channel else False}
+        context = {
+            "can_subscribe": can_subscribe(channel) if channel else False,
+            "sending_paused": breaker.is_paused(channel) if channel else False,
+        }
         page: HttpResponse = super().changeform_view(request, object_id, form_url, {**context, **(extra_context or {})})
         return page

@@ -39,14 +39,7 @@ HELP = {
 
 #: What may stand in the further options, by kind.
 EXAMPLES = {
-    Channel.Kind.WAPPI: '{"show_typing": true}',
-    Channel.Kind.WIDGET: '{"origins": ["https://shop.example"], "title": "…", "greeting": "…", "color": "#0a7d73"}',
-}
-
-
-#: What may stand among the further options, by kind.
-EXAMPLES = {
-    Channel.Kind.WAPPI: '{"show_typing": true}',
+    Channel.Kind.WAPPI: '{"show_typing": true, "polling": true, "sends_per_second": 1}',
     Channel.Kind.WIDGET: '{"origins": ["https://shop.example"], "title": "…", "greeting": "…", "color": "#0a7d73"}',
 }
 

@@ -193,6 +193,53 @@ def test_voice_during_the_answer_is_heard_first_and_that_only_once(shop: Shop, m
     assert not Message.objects.filter(direction="in", turn=None).exists()
 
 
+def test_voice_that_joins_before_the_second_computation_is_heard(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, overtaken = agent.compose, iter([True])
+
+    def compose(*args: Any, **kwargs: Any) -> Any:
+        if next(overtaken, False):
+            shop.writes("И ещё вопрос.")
+            shop.broker.run_one("conversations.receive")
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(agent, "compose", compose)
+    shop.writes("Здравствуйте!")
+    shop.broker.run_one("conversations.receive")
+    shop.broker.run_one("sales.answer")
+    shop.speaks("Третье")
+    shop.broker.run_one("conversations.receive")
+    shop.run()
+    turn = Turn.objects.get()
+    assert turn.redone and turn.stage == "done"
+    assert shop.inbound()[-1].text == "Третье" and shop.inbound()[-1].transcribed
+
+
+def test_voice_beside_a_second_computation_whose_worker_died_is_heard(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    original, happens = agent.compose, iter(["text", "voice and death"])
+
+    def compose(*args: Any, **kwargs: Any) -> Any:
+        what = next(happens, "")
+        if what:
+            shop.writes("И ещё вопрос.") if what == "text" else shop.speaks("Третье")
+            shop.broker.run_one("conversations.receive")
+        if "death" in what:
+            raise Killed
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(agent, "compose", compose)
+    shop.writes("Здравствуйте!")
+    with pytest.raises(Killed):
+        shop.run()
+    shop.later()
+    turn = Turn.objects.get()
+    assert turn.redone and turn.stage == "done"
+    assert shop.inbound()[-1].text == "Третье" and shop.inbound()[-1].transcribed
+    assert len(shop.arrived()) == 1
+
+
 def test_voice_during_a_second_classification_gets_a_turn_of_its_own(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.channel.moderation = True
     shop.channel.save()

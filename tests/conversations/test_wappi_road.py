@@ -213,6 +213,24 @@ def test_an_echo_proves_an_unconfirmed_reply(wappi: Channel, broker: Broker, mon
     assert Turn.objects.get().stage == Turn.Stage.DONE
 
 
+def test_an_echo_during_the_send_proves_a_reply_whose_answer_is_lost(
+    wappi: Channel, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def echoed_then_lost(self: WappiAdapter, message: Any) -> SendResult:
+        row = {"wh_type": "outgoing_message_api", "id": "3EB0ECHO0000000001", "from": "77019990000@c.us",
+               "to": "77011234567@c.us", "is_me": True}  # fmt: skip
+        post(path(wappi), as_bytes(text_message(message.text, **row)))
+        broker.run_one("conversations.receive")
+        raise Unconfirmed("no answer in time")
+
+    monkeypatch.setattr(WappiAdapter, "send", echoed_then_lost)
+    bring(wappi, broker)
+    [reply] = replies()
+    assert (reply.state, reply.external_id, reply.error) == (Message.State.SENT, "3EB0ECHO0000000001", "")
+    assert Turn.objects.get().stage == Turn.Stage.DONE
+    assert not Conversation.objects.get().needs_attention
+
+
 def test_the_history_proves_an_unconfirmed_reply(wappi: Channel, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[Any] = []
 

@@ -108,7 +108,7 @@ class Stack:
         self.logs.mkdir(parents=True, exist_ok=True)
         given = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "BROKER_URL", "REDIS_URL", "RABBITMQ_URL")}
         given |= self.environment
-        self.env = self._exit.enter_context(product.services(self.folder / "var", given))
+        self.env = self._services(given)
         self.wappi_url, self.llm_url = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
         self.env |= {
             "PORT": str(free_port()),
@@ -128,6 +128,9 @@ class Stack:
         if self.prepared is not None:
             self.prepared(self.env)
         self._procfile()
+
+    def _services(self, given: Mapping[str, str]) -> dict[str, str]:
+        return self._exit.enter_context(product.services(self.folder / "var", given))
 
     def _fake(self, name: str, url: str, *more: str) -> None:
         port = str(urlsplit(url).port)

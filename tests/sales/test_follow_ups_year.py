@@ -276,7 +276,7 @@ class Year:
             return
         self.hints.work(only="sales.touch")
         message = Message.objects.filter(state="queued").first()
-        if message is not None and row(outbox._CLAIM, {"conversation": message.conversation_id}) is not None:
+        if message is not None and outbox.claim(message.conversation_id) is not None:
             self.met["sender killed"] += 1
 
     def recover(self) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import itertools
 import os
+import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Coroutine
@@ -49,6 +50,9 @@ class FakeWappi(Router):
         self.crossed: dict[str, str] = {}
         """Chat → the chat whose rows are mixed into its answer."""
         self.marked_all = 0
+        self.dropped: list[str] = []
+        """Ids of messages whose webhook was dropped."""
+        self._luck = random.Random(20261120)
         self.faults.clear()
         self._serial = itertools.count(1)
         self._run = os.urandom(3).hex().upper()
@@ -95,9 +99,17 @@ class FakeWappi(Router):
         target = self.profiles[profile]
         row = messages[0] if isinstance(messages, list) else messages
         wanted = {"messages_status": "delivery_status"}.get(row["wh_type"], row["wh_type"])
-        if not target.webhook_url or wanted not in target.webhook_types or self.loop is None:
+        if not target.webhook_url or wanted not in target.webhook_types:
             return None
-        return asyncio.run_coroutine_threadsafe(self._post(target.webhook_url, {"messages": messages}), self.loop)
+        if wanted == "incoming_message" and self._luck.random() < target.drop_share:
+            self.dropped.append(row["id"])
+            return None
+        return self._deliver(target.webhook_url, {"messages": messages})
+
+    def _deliver(self, url: str, body: dict[str, Any]) -> Future[None] | None:
+        if self.loop is None:
+            return None
+        return asyncio.run_coroutine_threadsafe(self._post(url, body), self.loop)
 
     # ── Inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
     def _store(self, profile: str, chat: str, body: str, **more: Any) -> Message:
@@ -194,7 +206,8 @@ class FakeWappi(Router):
         return guarded
 
     async def _chats_get(self, request: Request, profile: Profile) -> Response:
-        chats = sorted(self.chats[profile.id].items(), key=lambda item: -item[1][-1].time)
+        listed = {chat: _listed(messages) for chat, messages in self.chats[profile.id].items()}
+        chats = sorted(((chat, rows) for chat, rows in listed.items() if rows), key=lambda item: -item[1][-1].time)
         offset, limit = int(request.query.get("offset", 0)), int(request.query.get("limit", 10))
         page = [self._dialog(chat, messages[-1]) for chat, messages in chats[offset : offset + limit]]
         return _done(dialogs=page, total_count=len(chats))
@@ -213,7 +226,7 @@ class FakeWappi(Router):
         chat = chat_id(request.query.get("chat_id", ""))
         if chat in self.refused_chats or not chat:
             return as_json({"status": "error", "detail": "getMessages error"}, 400)
-        rows = sorted(self.chats[profile.id].get(chat, []), key=lambda message: -message.time)
+        rows = _listed(self.chats[profile.id].get(chat, []))[::-1]
         rows = self.chats[profile.id].get(self.crossed.get(chat, ""), []) + rows
         offset, limit = int(request.query.get("offset", 0)), int(request.query.get("limit", 50))
         page = [polled_row(profile, message, self.base_url) for message in rows[offset : offset + limit]]
@@ -334,6 +347,12 @@ class FakeWappi(Router):
             "sends": len(self.ledger), "messages": len(self.messages), "calls": self.calls, "posted": self.posted[-1000:],
             "typed": len(self.typed), "marked": len(self.marked), "marked_all": self.marked_all,
         })  # fmt: skip
+
+
+def _listed(messages: list[Message]) -> list[Message]:
+    """What the history shows by now, oldest first."""
+    now = time.time()
+    return sorted((message for message in messages if message.listed_at <= now), key=lambda message: message.time)
 
 
 def _arguments(request: Request) -> dict[str, Any]:

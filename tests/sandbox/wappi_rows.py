@@ -30,6 +30,8 @@ class Profile:
     """`message/media/download` answers with a link instead of base64."""
     media_link: str = ""
     """The link it then gives for every file; empty: the file's own."""
+    drop_share: float = 0.0
+    """The share of webhooks of customers' messages that are never posted."""
 
 
 @dataclass
@@ -50,6 +52,8 @@ class Message:
     quoted: str = ""
     edited: bool = False
     status: str = "delivered"
+    listed_at: float = 0.0
+    """From when, in unix seconds, the history shows it: gateways list some messages late."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Fields that are put into both dialects as they are."""
 
