@@ -186,7 +186,7 @@ class Meter:
 
 def _kind(line: str) -> str:
     kinds = {
-        "sandbox": "fake providers", "uvicorn": "web", "messages@": "messages", "answers@": "answers", "files@": "files",
+        "sandbox": "fake providers", "config.web": "web", "messages@": "messages", "answers@": "answers", "files@": "files",
         "celery": "celery", "redis-server": "redis", "postgres": "postgres", "baseline": "baseline",
     }  # fmt: skip
     return next((kind for word, kind in kinds.items() if word in line), "other")

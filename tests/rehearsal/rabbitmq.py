@@ -25,32 +25,66 @@ def missing() -> str:
     return "" if shutil.which("erl") else "Erlang is not on the path"
 
 
+class Server:
+    """A server on free ports that keeps its data between two starts; everything it writes is in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.port, self.epmd = folder, free_port(), free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        config = folder / "rabbitmq.conf"
+        config.write_text(
+            f"listeners.tcp.default = 127.0.0.1:{self.port}\nloopback_users.guest = true\nlog.console.level = warning\n"
+        )
+        self.env = {
+            **os.environ, "HOME": str(folder), "RABBITMQ_NODENAME": f"saudager{secrets.token_hex(4)}@localhost",
+            "RABBITMQ_NODE_PORT": str(self.port), "RABBITMQ_DIST_PORT": str(free_port()), "RABBITMQ_CONFIG_FILE": str(config),
+            "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"), "RABBITMQ_LOG_BASE": str(folder / "log"), "RABBITMQ_LOGS": "-",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"), "RABBITMQ_PID_FILE": str(folder / "pid"),
+            "ERL_EPMD_PORT": str(self.epmd), "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1",
+        }  # fmt: skip
+
+    @property
+    def url(self) -> str:
+        return f"amqp://guest:guest@127.0.0.1:{self.port}//"
+
+    def start(self) -> None:
+        """Start it and wait until it greets. Raises TimeoutError."""
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [BINARY], env=self.env, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        wait_for("RabbitMQ", lambda: _greets(self.port), START_SECONDS, step=0.2)
+
+    def kill(self) -> None:
+        """End it as by kill -9."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it politely, then by force, and Erlang's port mapper with it."""
+        self._end(signal.SIGTERM, signal.SIGKILL)
+        _stop_port_mapper(self.epmd)
+
+    def _end(self, *numbers: int) -> None:
+        if self.process is None:
+            return
+        for number in numbers:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(15)
+
+
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[str]:
     """The server's AMQP URL; everything it writes is in `folder`. Raises TimeoutError."""
-    folder.mkdir(parents=True, exist_ok=True)
-    port, epmd = free_port(), free_port()
-    config = folder / "rabbitmq.conf"
-    config.write_text(f"listeners.tcp.default = 127.0.0.1:{port}\nloopback_users.guest = true\nlog.console.level = warning\n")
-    env = {
-        **os.environ, "HOME": str(folder), "RABBITMQ_NODENAME": f"saudager{secrets.token_hex(4)}@localhost",
-        "RABBITMQ_NODE_PORT": str(port), "RABBITMQ_DIST_PORT": str(free_port()), "RABBITMQ_CONFIG_FILE": str(config),
-        "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"), "RABBITMQ_LOG_BASE": str(folder / "log"), "RABBITMQ_LOGS": "-",
-        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"), "RABBITMQ_PID_FILE": str(folder / "pid"),
-        "ERL_EPMD_PORT": str(epmd), "ERL_EPMD_ADDRESS": "127.0.0.1", "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1",
-    }  # fmt: skip
-    with (folder / "server.log").open("ab") as log:
-        server = subprocess.Popen([BINARY], env=env, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+    server = Server(folder)
     try:
-        wait_for("RabbitMQ", lambda: _greets(port), START_SECONDS, step=0.2)
-        yield f"amqp://guest:guest@127.0.0.1:{port}//"
+        server.start()
+        yield server.url
     finally:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(server.pid, number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                server.wait(15)
-        _stop_port_mapper(epmd)
+        server.stop()
 
 
 def _greets(port: int) -> bool:

@@ -1,0 +1,1 @@
+"""`script/chaos`: the invariants under faults, counted from what the fake providers saw."""

@@ -1,0 +1,117 @@
+"""The invariants under faults: the auditor finds what it is there to find, and the product gives it nothing to find."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.rehearsal.chaos import audit, load
+from tests.rehearsal.chaos.audit import Asked, End, Evidence, Sent, judge, tampered
+from tests.rehearsal.chaos.load import Burst, Mischief, Numbers, Takeover
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+LIMIT = 420.0
+#: The most telling ones; all of them are for `script/chaos --all`.
+TELLING = ("takeovers", "kill-thinking", "kill-sent", "kill-enqueue", "flushall", "pg-restart", "send-malformed")
+
+
+# ── The auditor ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def evidence() -> Evidence:
+    """Two conversations, of which one was taken over after its answer."""
+    return Evidence(
+        sent=[
+            Sent(1, "7701", "answered #m1 #m2", 10.5, "A1"),
+            Sent(2, "7702", "answered #m4", 11.0, "A2"),
+            Sent(3, "7701", "answered #m3", 21.0, "A3"),
+            Sent(4, "7702", "Это менеджер.", 15.0, "A4", by_bot=False),
+        ],
+        asked=[
+            Asked("#m1", "7701", "W1", 10.0, 10.1), Asked("#m2", "7701", "W2", 10.2, 10.3),
+            Asked("#m3", "7701", "W3", 20.0, 20.1), Asked("#m4", "7702", "W4", 10.0, 10.1),
+        ],
+        takeovers={"7702": 14.0},
+    )  # fmt: skip
+
+
+def test_what_is_right_is_found_right(evidence: Evidence) -> None:
+    verdict = judge(evidence)
+    assert verdict.clean
+    assert (verdict.messages, verdict.answered) == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("how", "found"),
+    [("doubled", "doubled"), ("lost", "lost"), ("order", "disordered"), ("takeover", "after_takeover")],
+)
+def test_each_wrong_is_found_and_no_other(evidence: Evidence, how: str, found: str) -> None:
+    verdict = judge(tampered(evidence, how))
+    wrong = [name for name in ("lost", "doubled", "disordered", "after_takeover") if getattr(verdict, name)]
+    assert wrong == [found]
+
+
+def test_a_message_without_an_answer_needs_a_reason(evidence: Evidence) -> None:
+    sent = [one for one in evidence.sent if "#m3" not in one.text]
+    for word in audit.ENDS:
+        verdict = judge(replace(evidence, sent=sent, ends={"#m3": End(word, "why")}))
+        assert verdict.clean and verdict.ends[word] == 1
+    for word in (audit.PENDING, audit.LOST):
+        assert judge(replace(evidence, sent=sent, ends={"#m3": End(word)})).lost == [f"#m3 ({word})"]
+
+
+def test_a_reply_that_nobody_owns_up_to_is_a_double(evidence: Evidence) -> None:
+    bare = [*evidence.sent, Sent(5, "7701", "Здравствуйте!", 30.0, "A5")]
+    assert judge(replace(evidence, sent=bare)).doubled
+    assert judge(replace(evidence, sent=bare, degraded={"7701": 1})).clean
+
+
+def test_messages_that_reached_the_product_together_have_no_order(evidence: Evidence) -> None:
+    asked = [replace(one, known=20.5) if one.token == "#m1" else one for one in evidence.asked]
+    sent = [Sent(1, "7701", "answered #m2 #m3", 21.0, "A1"), Sent(2, "7701", "answered #m1", 22.0, "A3")]
+    quiet = replace(evidence, asked=asked, sent=sent, ends={"#m4": End(audit.TAKEN)})
+    assert judge(quiet).clean
+    assert judge(replace(quiet, asked=evidence.asked)).disordered
+
+
+# ── The load ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_seed_decides_everything() -> None:
+    plans = [load.plan(Random(seed), Numbers(1), 30, 10.0, Mischief()) for seed in (1, 1, 2)]
+    assert plans[0] == plans[1] != plans[2]
+
+
+def test_a_plan_holds_what_it_promises() -> None:
+    plan = load.plan(Random(3), Numbers(1), 400, 10.0, Mischief(dropped=0.05))
+    said = [message for action in plan if isinstance(action, Burst) for message in action.messages]
+    assert len({message.token for message in said}) == len({message.id for message in said}) == len(said)
+    assert {action.how for action in plan if isinstance(action, Takeover)} == {"phone", "api"}
+    assert any(message.voice for message in said)
+    assert any(not message.posts for message in said)
+    assert any(len(message.posts) == 10 for message in said)
+    assert plan == sorted(plan, key=lambda action: action.at)
+
+
+# ── The product ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.stack
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the embedded servers are Linux's")
+def test_nothing_is_lost_doubled_disordered_or_sent_after_a_takeover(tmp_path: Path) -> None:
+    figures = tmp_path / "chaos.json"
+    command = [sys.executable, "-m", "tests.rehearsal.chaos", "--short", "--json", str(figures)]
+    for name in TELLING:
+        command += ["--fault", name]
+    run = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, check=False)
+    assert run.returncode == 0, f"{run.stdout[-6000:]}\n{run.stderr[-3000:]}"
+    told = json.loads(figures.read_text())
+    assert told["passed"] and [fault["fault"] for fault in told["faults"]] == list(TELLING)
+    assert all(fault["messages"] for fault in told["faults"])
