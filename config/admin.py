@@ -21,7 +21,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from conversations.admin import attention_page
 
-from . import dashboard
+from . import dashboard, status_page
 
 for replaced in (User, Group, PeriodicTask, IntervalSchedule, CrontabSchedule, ClockedSchedule, SolarSchedule):
     admin.site.unregister(replaced)
@@ -93,6 +93,7 @@ def pages() -> list[URLPattern]:
     view = admin.site.admin_view
     return [
         path("attention/", view(attention_page.page), name="attention"),
+        path("status/", view(status_page.page), name="status"),
         path("today.json", view(dashboard.today), name="today"),
     ]
 

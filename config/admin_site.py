@@ -59,6 +59,7 @@ MENU: list[tuple[Any, list[tuple[str, Any, str, str]]]] = [
     (
         _("System"),
         [
+            ("monitor_heart", _("Status"), "admin:status", "conversations.view_notice"),
             ("person", _("Users"), "admin:auth_user_changelist", "auth.view_user"),
             ("shield_person", _("Groups"), "admin:auth_group_changelist", "auth.view_group"),
             (

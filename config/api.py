@@ -23,6 +23,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("stats/", StatsView.as_view(), name="stats"),
     path("", include("channels.api")),
     path("", include("conversations.api")),
+    path("", include("conversations.attention_api")),
     path("", include("sales.api.follow_ups")),
     path("", include("sales.api.calls")),
 ]

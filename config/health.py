@@ -39,6 +39,7 @@ class Findings:
     redis: bool
     broker: bool
     troubled: int = 0
+    paused: int = 0
     polled_at: datetime | None = None
     wappi: str = ""
 
@@ -58,6 +59,7 @@ def health(request: HttpRequest) -> JsonResponse:
             "queue_connection": _word(found.broker),
             "cache_connection": _word(found.redis),
             "channels_needing_attention": found.troubled,
+            "channels_sending_paused": found.paused,
             "last_poll_time": found.polled_at,
             "time": timezone.now(),
         }
@@ -105,8 +107,9 @@ def _database() -> None:
 def _channels() -> dict[str, Any]:
     enabled = Channel.objects.filter(enabled=True)
     told = enabled.aggregate(polled_at=Max("polled_at"), troubled=Count("pk", filter=Q(health=Channel.Health.NEEDS_ATTENTION)))
+    paused = enabled.filter(breaker__opened_at__isnull=False, breaker__recovered_at=None).count()
     states = set(enabled.filter(kind=Channel.Kind.WAPPI).values_list("health", flat=True))
-    return {**told, "wappi": next((str(state) for state in WORST_FIRST if state in states), "")}
+    return {**told, "paused": paused, "wappi": next((str(state) for state in WORST_FIRST if state in states), "")}
 
 
 def _redis() -> None:

@@ -6,7 +6,9 @@ import logging
 
 from celery import shared_task
 
+from . import audit as audits
 from . import backup as backups
+from . import pulse as pulses
 
 logger = logging.getLogger(__name__)
 
@@ -20,3 +22,15 @@ def backup() -> None:
         backups.make()
     except backups.CannotBackUp as error:
         logger.error("no backup was made", extra={"why": str(error)})
+
+
+@shared_task(name="config.audit")
+def audit() -> None:
+    """Ask the rows whether an invariant is broken, and tell people."""
+    audits.report()
+
+
+@shared_task(name="config.pulse")
+def pulse() -> None:
+    """Show that a worker reads the queue through which this comes; beat sends one into each."""
+    pulses.note_queue()

@@ -15,12 +15,13 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from channels import inbox
 from channels.models import Channel, InboundEvent
 from channels.owners import visible, visible_channels
 from foundation import live
 from foundation.db import execute, row
 
-from . import turns
+from . import notices, outbox, turns
 from .models import Contact, Conversation, Message, Turn
 
 logger = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ def troubled_channels(user: Any) -> QuerySet[Channel]:
 def waiting_count(user: Any) -> int:
     """How many things wait on the attention page."""
     waiting = (failed_events(user), failed_turns(user), doubtful_messages(user), troubled_channels(user))
-    return sum(rows.count() for rows in waiting)
+    return sum(rows.count() for rows in waiting) + notices.visible_notices(user).count()
 
 
 # ── What managers decide ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -109,15 +110,20 @@ def mark_seen(conversation_id: int) -> bool:
 
 
 def retry_turn(turn_id: int) -> None:
-    """Answer what a failed turn left unanswered: its messages join the open turn, or open one. Raises Refused."""
+    """Answer what a failed turn left unanswered: its messages join the open turn, or wait for the next. Raises Refused."""
     with transaction.atomic():
         turn = _locked(turn_id)
         _refuse(turn)
         running = row(
-            f"SELECT id, stage FROM conversations_turn WHERE conversation_id = %(id)s AND stage IN {turns.OPEN} FOR UPDATE",  # noqa: S608
+            f"""
+            SELECT id, stage <> 'deliver' AND trigger <> 'follow_up'
+                AND (NOT redone OR leased_until IS NULL OR leased_until < now()) AS joinable
+            FROM conversations_turn WHERE conversation_id = %(id)s AND stage IN {turns.OPEN} FOR UPDATE
+            """,  # noqa: S608
             {"id": turn.conversation_id},
         )
-        joins = running.id if running is not None and running.stage != Turn.Stage.DELIVER else None
+        # What is on its way, answers nobody, or is computed for the second time takes no more in: its end opens the next turn.
+        joins = running.id if running is not None and running.joinable else None
         if not _release_messages(turn.id, joins):
             raise Refused(_("The turn has no message of the customer left to answer."))
         _end(turn.id, Turn.Stage.SUPERSEDED, "retried")
@@ -179,16 +185,28 @@ def _release_messages(turn_id: int, joins: int | None) -> int:
     )
 
 
+#: A voice message that joins has to be heard first; what was in work counts as the turn's one new computation.
+_BACK = "%(unheard)s AND t.stage IN ('classify', 'answer')"
+
+
 def _join(turn_id: int, from_seq: int) -> None:
     """Let the open turn answer these messages as well; a result computed without them is thrown away."""
-    execute(
+    joined = row(
         f"""
-        UPDATE conversations_turn
-        SET version = version + 1, from_seq = least(from_seq, %(first)s), timeline = timeline || {turns.mark("joined")}
+        UPDATE conversations_turn t
+        SET version = version + 1, from_seq = least(from_seq, %(first)s), timeline = timeline || {turns.mark("joined")},
+            stage = CASE WHEN {_BACK} THEN 'transcribe' ELSE stage END,
+            lease_token = CASE WHEN {_BACK} THEN NULL ELSE lease_token END,
+            attempts = CASE WHEN {_BACK} THEN 0 ELSE attempts END,
+            redone = redone OR ({_BACK} AND leased_until IS NOT NULL),
+            leased_until = CASE WHEN {_BACK} THEN NULL ELSE leased_until END
         WHERE id = %(turn)s
+        RETURNING stage, trigger, greatest(0, extract(epoch FROM due_at - now()))::float AS wait
         """,  # noqa: S608
-        {"turn": turn_id, "first": from_seq},
+        {"turn": turn_id, "first": from_seq, "unheard": turns.has_unheard(turn_id)},
     )
+    if joined is not None and joined.stage == Turn.Stage.TRANSCRIBE:
+        turns.start(joined.stage, joined.trigger, turn_id, delay=joined.wait)
 
 
 def _end(turn_id: int, stage: str, what: str) -> None:
@@ -226,6 +244,26 @@ def dismiss_turn(turn_id: int, user: Any) -> None:
         _end(turn.id, Turn.Stage.DISMISSED, "dismissed")
         _calm(turn.conversation_id, turn.id)
     logger.info("turn dismissed", extra={"turn": turn_id, "user": user.pk})
+
+
+def retry_event(event_id: int) -> None:
+    """Process an event that was given up once more, with a new budget of attempts. Raises Refused."""
+    if not inbox.retry(event_id):
+        raise Refused(_("The event does not wait any more, or its content is forgotten already."))
+
+
+def dismiss_event(event_id: int, user: Any) -> None:
+    """Close an event that was given up, without processing it. Raises Refused."""
+    if not inbox.dismiss(event_id):
+        raise Refused(_("The event does not wait any more."))
+    logger.info("event dismissed", extra={"event": event_id, "user": user.pk})
+
+
+def resend_message(message_id: int, user: Any) -> None:
+    """Send a doubtful message (again), as the words of this manager. Raises Refused."""
+    if not outbox.resend(message_id, user=user):
+        raise Refused(_("The message has moved on meanwhile."))
+    logger.info("message sent again", extra={"message_id": message_id, "user": user.pk})
 
 
 def message_arrived(message_id: int, user: Any) -> None:

@@ -428,3 +428,25 @@ class Takeover(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_mode_display()} · {self.get_cause_display()}"
+
+
+class Notice(models.Model):
+    """Something about the installation itself that a person has to look at; one row for each subject, as long as it holds.
+
+    Whoever may view notices may see the status page.
+    """
+
+    key = models.SlugField(max_length=60, unique=True, editable=False)
+    text = models.CharField(_("what is wrong"), max_length=300)
+    page = models.CharField(max_length=100, blank=True, default="", db_default="", editable=False)
+    """The name of the address that tells more, such as `admin:status`."""
+    since = models.DateTimeField(_("since"), db_default=Now())
+    at = models.DateTimeField(_("last seen"), db_default=Now())
+
+    class Meta:
+        verbose_name = _("notice")
+        verbose_name_plural = _("notices")
+        ordering = ["-at"]
+
+    def __str__(self) -> str:
+        return self.key

@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from unfold.admin import ModelAdmin
 
 from channels.admin.filters import ChannelFilter
@@ -16,8 +17,10 @@ from channels.owners import OwnedRows
 from foundation.journal import Journal
 from foundation.looks import badge, moment, two_lines
 
+from .. import attention
 from ..models import Message, Takeover
 from . import filters
+from .decisions import carry_out
 
 TONES = {
     Message.State.FAILED: "bad", Message.State.UNCONFIRMED: "warn", Message.State.QUEUED: "info", Message.State.SENDING: "info",
@@ -52,6 +55,7 @@ class MessageAdmin(InConversation):
         "created_at", "attempts", "next_attempt_at", "external_id", "error", "turn",
     )  # fmt: skip
     readonly_fields = fields
+    actions = ("resend", "withdraw", "arrived")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
         return super().get_queryset(request).defer("text", "details")
@@ -63,6 +67,30 @@ class MessageAdmin(InConversation):
     @admin.display(description=_("state"), ordering="state")
     def shown_state(self, message: Message) -> SafeString:
         return badge(message.get_state_display(), TONES.get(Message.State(message.state), "ok"))
+
+    @admin.action(description=_("Send again"), permissions=("decide",))
+    def resend(self, request: HttpRequest, queryset: QuerySet[Message]) -> None:
+        carry_out(
+            request, queryset, lambda pk: attention.resend_message(pk, request.user),
+            lambda n: ngettext("%(n)d message is queued again.", "%(n)d messages are queued again.", n),
+        )  # fmt: skip
+
+    @admin.action(description=_("Do not send"), permissions=("decide",))
+    def withdraw(self, request: HttpRequest, queryset: QuerySet[Message]) -> None:
+        carry_out(
+            request, queryset, lambda pk: attention.withdraw_message(pk, request.user),
+            lambda n: ngettext("%(n)d message is withdrawn.", "%(n)d messages are withdrawn.", n),
+        )  # fmt: skip
+
+    @admin.action(description=_("It arrived"), permissions=("decide",))
+    def arrived(self, request: HttpRequest, queryset: QuerySet[Message]) -> None:
+        carry_out(
+            request, queryset, lambda pk: attention.message_arrived(pk, request.user),
+            lambda n: ngettext("Noted: %(n)d message arrived.", "Noted: %(n)d messages arrived.", n),
+        )  # fmt: skip
+
+    def has_decide_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("conversations.change_conversation"))
 
 
 @admin.register(Takeover)

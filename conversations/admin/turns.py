@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
@@ -22,6 +20,7 @@ from foundation.looks import badge, badges, moment, two_lines
 from .. import attention
 from ..models import Turn
 from . import bubbles, filters, timeline
+from .decisions import carry_out
 
 TONES = {
     Turn.Stage.DONE: "ok", Turn.Stage.FAILED: "bad", Turn.Stage.IGNORED: "muted", Turn.Stage.SUPERSEDED: "muted",
@@ -105,28 +104,15 @@ class TurnAdmin(Journal, OwnedRows, ModelAdmin):
         return render_to_string("admin/conversations/timeline.html", {"events": told})
 
     # ── Actions ──────────────────────────────────────────────────────────────────────────────────────────────────────
-    def _each(self, request: HttpRequest, rows: QuerySet[Turn], do: Callable[[int], None], told: Callable[[int], str]) -> None:
-        done, refusals = 0, set()
-        for pk in rows.order_by("pk").values_list("pk", flat=True):
-            try:
-                do(pk)
-            except attention.Refused as error:
-                refusals.add(str(error))
-            else:
-                done += 1
-        self.message_user(request, told(done) % {"n": done}, messages.SUCCESS if done else messages.WARNING)
-        for refusal in sorted(refusals):
-            self.message_user(request, refusal, messages.WARNING)
-
     @admin.action(description=_("Retry the turn"), permissions=("decide",))
     def retry(self, request: HttpRequest, queryset: QuerySet[Turn]) -> None:
-        self._each(
+        carry_out(
             request, queryset, attention.retry_turn, lambda n: ngettext("%(n)d turn retried.", "%(n)d turns retried.", n)
         )
 
     @admin.action(description=_("Dismiss"), permissions=("decide",))
     def dismiss(self, request: HttpRequest, queryset: QuerySet[Turn]) -> None:
-        self._each(
+        carry_out(
             request, queryset, lambda pk: attention.dismiss_turn(pk, request.user),
             lambda n: ngettext("%(n)d turn dismissed.", "%(n)d turns dismissed.", n),
         )  # fmt: skip

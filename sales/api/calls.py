@@ -23,11 +23,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from channels.models import Channel
+from conversations.attention_api import Conflict
 
 from .. import calls
 from ..models import Assistant, ScheduledCall
 from ..owners import visible_calls
-from .follow_ups import Conflict
 
 #: A call is not moved further than this: a wrong year is not kept until somebody waits at the phone.
 FURTHEST = timedelta(days=366)

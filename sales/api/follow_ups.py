@@ -13,8 +13,7 @@ from django.urls import path
 from django.utils.translation import gettext as _
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers, status
-from rest_framework.exceptions import APIException
+from rest_framework import serializers
 from rest_framework.generics import GenericAPIView, ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -22,6 +21,7 @@ from rest_framework.response import Response
 from channels.models import Channel
 from channels.owners import visible
 from conversations.api import ContactDetail, ContactWithConversations
+from conversations.attention_api import Conflict
 from conversations.models import Contact
 
 from .. import follow_ups
@@ -30,13 +30,6 @@ from ..models import FollowUp, Qualification, Touch
 
 #: Where a follow-up has its channel.
 CHANNEL = "conversation__channel"
-
-
-class Conflict(APIException):
-    """What was asked for cannot be done as things stand; the text says why."""
-
-    status_code = status.HTTP_409_CONFLICT
-    default_code = "conflict"
 
 
 # ── Contacts ─────────────────────────────────────────────────────────────────────────────────────────────────────────

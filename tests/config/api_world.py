@@ -11,12 +11,15 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 from rest_framework_simplejwt.tokens import AccessToken
 
-from channels.models import Channel
+from channels.models import Channel, InboundEvent
 from conversations.models import Contact, ContactIdentity, Conversation, Message, Turn, source_index
 from foundation.crypto import blind_index, name_hashes
 
 PASSWORD = "long-enough-password"
-EVERYTHING = ("contact", "conversation", "message", "channel", "usage", "qualification", "followup", "scheduledcall")
+EVERYTHING = (
+    "contact", "conversation", "message", "channel", "usage", "qualification", "followup", "scheduledcall", "turn",
+    "inboundevent",
+)  # fmt: skip
 
 
 def make_user(name: str, *, rights: tuple[str, ...] = (), staff: bool = True, superuser: bool = False) -> User:
@@ -85,6 +88,11 @@ class World:
             conversation=conversation, channel_id=conversation.channel_id, seq=conversation.last_seq, text=text,
             direction="out" if out else "in", **values,
         )  # fmt: skip
+
+    def event(self, channel: Channel, *, state: str = "failed", **values: Any) -> InboundEvent:
+        number = InboundEvent.objects.filter(channel=channel).count()
+        given = {"external_id": f"message:e{number}", "source": "webhook", "payload": b"{}", "reason": "broken", **values}
+        return InboundEvent.objects.create(channel=channel, state=state, **given)
 
     def turn(self, conversation: Conversation, at: datetime, *, stage: str = "done", reason: str = "", seq: int = 1) -> Turn:
         return Turn.objects.create(

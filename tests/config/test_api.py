@@ -67,6 +67,21 @@ CASES: dict[str, tuple[str, str, str | None]] = {
     "follow-up-stop": ("post", "follow-ups/{my_follow_up}/stop/", "follow-ups/{their_follow_up}/stop/"),
     "follow-up-skip": ("post", "follow-ups/{my_follow_up}/skip/", "follow-ups/{their_follow_up}/skip/"),
     "follow-up-send-now": ("post", "follow-ups/{my_follow_up}/send-now/", "follow-ups/{their_follow_up}/send-now/"),
+    "attention-turns": ("get", "attention/turns/", None),
+    "attention-events": ("get", "attention/events/", None),
+    "attention-messages": ("get", "attention/messages/", None),
+    "attention-retry": ("post", "attention/retry/", None),
+    "attention-dismiss": ("post", "attention/dismiss/", None),
+    **{
+        f"attention-{kind}s-{decision}": (
+            "post", f"attention/{kind}s/{{my_{row}}}/{decision}/", f"attention/{kind}s/{{their_{row}}}/{decision}/"
+        )
+        for kind, row, decisions in (
+            ("turn", "turn", ("retry", "dismiss")), ("event", "event", ("retry", "dismiss")),
+            ("message", "failed", ("resend", "withdraw")), ("message", "unconfirmed", ("arrived",)),
+        )
+        for decision in decisions
+    },
     "calls": ("get", "scheduled-calls/", None),
     "call": ("get", "scheduled-calls/{my_call}/", "scheduled-calls/{their_call}/"),
     "call-complete": ("post", "scheduled-calls/{my_call}/complete/", "scheduled-calls/{their_call}/complete/"),
@@ -84,6 +99,8 @@ def bodies(name: str, world: World, own: bool) -> dict[str, Any]:
         return {"channel": channel, "phone": phone, "text": "Hello"}
     if name == "call-move":
         return {"starts_at": (timezone.now() + timedelta(days=1)).isoformat()}
+    if name in ("attention-retry", "attention-dismiss"):
+        return {"turns": [10**9]}
     return {"manager": world.root.pk} if name == "call-reassign" else {}
 
 
@@ -98,6 +115,12 @@ def ask(world: World) -> Any:
         assistant = a_bot(channel, owner=world.other if whose == "their" else None)
         rows["mine" if whose == "my" else "theirs"] = conversation.contact_id
         rows[f"{whose}_follow_up"] = a_follow_up(conversation).pk
+        turn = world.turn(conversation, start, stage="failed", reason="attempts")
+        world.message(conversation, "?", turn=turn)
+        rows |= {f"{whose}_turn": turn.pk, f"{whose}_event": world.event(channel).pk}
+        for state in ("failed", "unconfirmed"):
+            doubtful = world.conversation(channel)
+            rows[f"{whose}_{state}"] = world.message(doubtful, "!", out=True, state=state).pk
         rows[f"{whose}_call"] = a_scheduled_call(world.conversation(channel), assistant, manager, start).pk
 
     def asked(client: APIClient, name: str, *, own: bool = True) -> Any:

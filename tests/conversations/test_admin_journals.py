@@ -232,7 +232,7 @@ def test_the_attention_page_shows_everything_that_waits(admin_client: Client) ->
     a_turn(conversation, "failed", reason="attempts", error="no model")
     a_message(conversation, "bot", "<b>The reply</b>", state="unconfirmed")
     page = admin_client.get(reverse("admin:attention"))
-    assert page.context["counts"] == {"channels": 1, "events": 1, "turns": 1, "doubtful": 1}
+    assert page.context["counts"] == {"notices": 0, "channels": 1, "events": 1, "turns": 1, "doubtful": 1}
     text = page.content.decode()
     for word in ("token refused", "KeyError", "no model", "&lt;b&gt;The reply&lt;/b&gt;", "might get it twice"):
         assert word in text
@@ -323,3 +323,44 @@ def test_other_journals_are_read_only_and_know_whose_channel_it_is(admin_client:
         assert admin_client.post(reverse(f"admin:conversations_{model}_{what}", args=arguments)).status_code == 403
     client.force_login(a_manager())
     assert listed(client, where) == []
+
+
+def test_many_are_decided_at_once_on_the_attention_page(admin_client: Client) -> None:
+    channel = a_channel()
+    turns = [a_turn(a_conversation(channel), "failed", reason="attempts") for _ in range(3)]
+    page = admin_client.get(reverse("admin:attention")).content.decode()
+    assert 'id="bulk-turn"' in page and 'id="bulk-event"' not in page
+
+    def decide(**data: Any) -> str:
+        response = admin_client.post(reverse("admin:attention"), data, follow=True)
+        return " ".join(str(message) for message in response.context["messages"])
+
+    assert "2 decided" in decide(kind="turn", do="dismiss", id=[turns[0].pk, turns[1].pk])
+    assert Turn.objects.filter(stage="failed").get() == turns[2]
+    for number in range(2):
+        channel.events.create(external_id=f"e{number}", source="webhook", state="failed", payload=b"x")
+    assert "2 decided" in decide(kind="event", do="retry", all="1")
+    assert not InboundEvent.objects.filter(state="failed").exists()
+    for nonsense in ({"kind": "turn", "do": "dismiss"}, {"kind": "channel", "do": "check", "all": "1"}):
+        assert admin_client.post(reverse("admin:attention"), nonsense).status_code == 400
+
+
+def test_messages_are_decided_from_the_journal(admin_client: Client) -> None:
+    messages = "admin:conversations_message_changelist"
+    failed, unknown, sent = (a_message(a_conversation(a_channel()), "bot", "!", state=s) for s in ("failed", "unconfirmed", "sent"))
+    told = act(admin_client, messages, "resend", failed, sent)
+    assert "1 message is queued again" in told and "moved on" in told
+    assert "1 message arrived" in act(admin_client, messages, "arrived", unknown)
+    other = a_message(a_conversation(a_channel()), "bot", "!", state="failed")
+    assert "1 message is withdrawn" in act(admin_client, messages, "withdraw", other)
+    assert list(Message.objects.order_by("pk").values_list("state", flat=True)) == ["queued", "sent", "sent", "suppressed"]
+
+
+def test_readers_decide_about_no_message(client: Client) -> None:
+    message = a_message(a_conversation(a_channel()), "bot", "!", state="failed")
+    reader = a_manager()
+    reader.user_permissions.set(reader.user_permissions.filter(codename__startswith="view_"))
+    client.force_login(reader)
+    act(client, "admin:conversations_message_changelist", "resend", message)
+    message.refresh_from_db()
+    assert message.state == "failed"

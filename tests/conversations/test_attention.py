@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 
-from conversations import attention, takeover, verdicts
+from conversations import attention, notices, takeover, turns, verdicts
 from conversations.models import Conversation, Message, Turn
 
-from .rows import a_channel, a_conversation, a_manager, a_message, a_turn
+from .rows import a_channel, a_conversation, a_manager, a_message, a_turn, english  # noqa: F401
 
 pytestmark = pytest.mark.django_db
 
@@ -174,3 +177,44 @@ def test_a_verdict_while_a_manager_leads_opens_no_turn() -> None:
     assert verdicts.decide(conversation.contact_id, True, user=a_manager()) == 0
     message.refresh_from_db()
     assert message.turn is not None
+
+
+def test_an_unheard_voice_message_is_heard_before_the_joined_turn_answers(conversation: Conversation) -> None:
+    turn = failed(conversation, "")
+    Message.objects.update(kind="voice", unheard=True)
+    running = a_turn(conversation, "answer", attempts=2, lease_token=uuid4(), leased_until=timezone.now() + timedelta(seconds=9))
+    a_message(conversation, "customer", "two", turn=running)
+    attention.retry_turn(turn.pk)
+    running.refresh_from_db()
+    assert (running.stage, running.attempts, running.lease_token, running.redone) == ("transcribe", 0, None, True)
+
+
+def test_retry_joins_no_turn_that_could_not_take_it_in(conversation: Conversation) -> None:
+    leased = timezone.now() + timedelta(seconds=9)
+    for fields in ({"redone": True, "leased_until": leased}, {"trigger": "follow_up"}):
+        turn = failed(conversation, "one")
+        running = a_turn(conversation, "answer", **fields)
+        attention.retry_turn(turn.pk)
+        running.refresh_from_db()
+        assert running.version == 1 and Message.objects.latest("seq").turn is None
+        turns.end(running.pk, Turn.Stage.IGNORED, "empty")
+
+
+def test_a_notice_is_one_for_its_subject_until_it_is_well_again() -> None:
+    manager, clerk = a_manager(), a_manager()
+    clerk.user_permissions.remove(*clerk.user_permissions.filter(codename="view_notice"))
+    notices.put("audit", "one violation", "admin:status")
+    notices.put("audit", "two violations", "admin:status")
+    [notice] = notices.visible_notices(manager)
+    assert notice.text == "two violations" and notice.at > notice.since
+    assert (attention.waiting_count(manager), attention.waiting_count(clerk)) == (1, 0)
+    assert notices.withdraw("audit") and not notices.withdraw("audit")
+    assert attention.waiting_count(manager) == 0
+
+
+def test_a_turn_that_ended_its_workers_says_so(conversation: Conversation, settings: Any) -> None:
+    for error, told in (("", "the worker ended while at work"), ("TimeoutError", "TimeoutError")):
+        turn = a_turn(conversation, "answer", attempts=settings.MAX_RETRIES + 1, error=error)
+        assert turns.claim(turn.pk, "answer") is None
+        turn.refresh_from_db()
+        assert (turn.stage, turn.reason, turn.error) == ("failed", "attempts", told)
