@@ -81,11 +81,12 @@ def _silent(channel: Channel) -> str:
 def _count_usual(channel_id: int) -> bool:
     found = rows(
         """
-        SELECT day, count(e.id) AS n FROM generate_series(1, %(days)s) AS day
-        LEFT JOIN channels_inboundevent e ON e.channel_id = %(channel)s AND e.payload IS NOT NULL AND e.lane <> ''
-          AND e.received_at <= now() - day * interval '24 hours'
-          AND e.received_at > now() - day * interval '24 hours' - make_interval(hours => %(hours)s)
-        GROUP BY day ORDER BY day
+        SELECT day, (
+            SELECT count(*) FROM channels_inboundevent e
+            WHERE e.channel_id = %(channel)s AND e.payload IS NOT NULL AND e.lane <> ''
+              AND e.received_at <= now() - day * interval '24 hours'
+              AND e.received_at > now() - day * interval '24 hours' - make_interval(hours => %(hours)s)) AS n
+        FROM generate_series(1, %(days)s) AS day ORDER BY day
         """,
         {"channel": channel_id, "days": DAYS, "hours": QUIET_HOURS},
     )

@@ -185,7 +185,7 @@ CHECKS: tuple[Check, ...] = (
         f"""
         SELECT m.id FROM conversations_message m WHERE {_OUT} AND m.author = 'bot' AND EXISTS (
             SELECT FROM conversations_takeover k WHERE k.conversation_id = m.conversation_id AND k.mode <> 'bot'
-              AND k.after_seq >= m.seq AND k.at < m.sent_at - {_IN_HAND})
+              AND k.after_seq >= m.seq AND k.at < m.sent_at - {_IN_HAND} OFFSET 0)
         """,
         "admin:conversations_message_change",
     ),
@@ -225,8 +225,9 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "no_touch_of_an_ended_follow_up", "I9", gettext_lazy("A follow-up that has ended has nothing planned."),
         """
-        SELECT f.id FROM sales_touch x JOIN sales_followup f ON f.id = x.follow_up_id
-        WHERE x.state = 'planned' AND x.planned_at < now() - interval '10 minutes' AND f.state <> 'active'
+        SELECT x.follow_up_id AS id FROM sales_touch x
+        WHERE x.state = 'planned' AND x.planned_at < now() - interval '10 minutes' AND EXISTS (
+            SELECT FROM sales_followup f WHERE f.id = x.follow_up_id AND f.state <> 'active' OFFSET 0)
         """,
         "admin:sales_followup_change",
     ),
@@ -244,7 +245,7 @@ CHECKS: tuple[Check, ...] = (
         """
         SELECT a.id FROM sales_scheduledcall a JOIN sales_scheduledcall b
             ON b.manager_id = a.manager_id AND b.id <> a.id AND b.status = 'scheduled'
-            AND b.starts_at < a.ends_at AND b.ends_at > a.starts_at
+            AND b.starts_at < a.ends_at AND b.ends_at > a.starts_at AND b.starts_at > a.starts_at - interval '1 day'
         WHERE a.status = 'scheduled' AND a.starts_at >= %(since)s
         """,
         "admin:sales_scheduledcall_change",

@@ -20,6 +20,7 @@ from channels.models import ProviderCall
 from channels.owners import visible, visible_channels
 from conversations.api import visible_contacts
 from conversations.outbox import GIVE_UP_AFTER
+from foundation.big_tables import about
 from foundation.db import row
 from foundation.queues import queue_sizes
 from llm.models import Usage
@@ -28,6 +29,7 @@ from sales.owners import visible_calls
 
 from .permissions import may_view
 
+VERDICTS = {"clients": True, "not_clients": False, "undecided": None}
 LEFT = "('sent', 'delivered', 'read')"
 
 
@@ -102,13 +104,12 @@ def _sales(user: Any, today: datetime) -> dict[str, int]:
     return {"follow_ups_active": active.count(), **counted}
 
 
-def _contacts(user: Any, today: datetime) -> dict[str, int]:
+def _contacts(user: Any, today: datetime) -> dict[str, Any]:
     found = visible_contacts(user)
-    verdicts = dict(found.order_by().values_list("is_client").annotate(n=Count("pk")))
+    verdicts = {name: about(found.filter(is_client=verdict)) for name, verdict in VERDICTS.items()}
     return {
-        "clients": verdicts.get(True, 0),
-        "not_clients": verdicts.get(False, 0),
-        "undecided": verdicts.get(None, 0),
+        **{name: n for name, (n, _exact) in verdicts.items()},
+        "exact": all(exact for _n, exact in verdicts.values()),
         "classified_today": found.filter(classified_at__gte=today).count(),
     }
 
@@ -172,6 +173,7 @@ class ContactCounts(serializers.Serializer[Any]):
     clients = serializers.IntegerField()
     not_clients = serializers.IntegerField()
     undecided = serializers.IntegerField()
+    exact = serializers.BooleanField(help_text="False: a number of more than 10,000 is an estimate.")
     classified_today = serializers.IntegerField()
 
 

@@ -1,3 +1,6 @@
+from collections.abc import Mapping
+from typing import Any
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
@@ -7,4 +10,15 @@ class ConversationsConfig(AppConfig):
     verbose_name = _("Conversations")
 
     def ready(self) -> None:
-        from . import moderation  # noqa: F401  registers what the offline model does for it
+        from llm.providers import offline
+
+        # What fills the places of templates is known by name as soon as one is saved.
+        from . import template_replies  # noqa: F401
+
+        offline.register("moderate", _judge_offline)
+
+
+def _judge_offline(facts: Mapping[str, Any]) -> dict[str, Any]:
+    from .criteria import judge_offline
+
+    return judge_offline(facts)

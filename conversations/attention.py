@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -22,7 +22,7 @@ from foundation import live
 from foundation.db import execute, row
 
 from . import notices, outbox, turns
-from .models import Contact, Conversation, Message, Turn
+from .models import UNANSWERED, Contact, Conversation, Message, Turn
 
 logger = logging.getLogger(__name__)
 
@@ -46,11 +46,10 @@ class Refused(Exception):
 def needing(conversations: QuerySet[Conversation]) -> QuerySet[Conversation]:
     """The conversations among these that need a manager: flagged, led by one who owes an answer, or unsure for long."""
     every, now = Conversation.objects.order_by().values("pk"), timezone.now()
-    unanswered = Q(last_outbound_at=None) | Q(last_inbound_at__gt=F("last_outbound_at"))
     flagged = every.filter(needs_attention=True)
-    owed = every.filter(unanswered, mode=Conversation.Mode.MANAGER, last_inbound_at__isnull=False)
+    owed = every.filter(UNANSWERED, mode=Conversation.Mode.MANAGER)
     unsure = every.filter(
-        unanswered,
+        UNANSWERED,
         mode=Conversation.Mode.BOT,
         channel__moderation=True,
         contact__in=Contact.objects.filter(is_client=None, last_message_at__gt=now - UNSURE_FOR).values("pk"),

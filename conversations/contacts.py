@@ -13,7 +13,8 @@ from channels.models import Channel
 from foundation.crypto import blind_index, name_hashes
 from foundation.db import row
 
-from .models import Contact, ContactIdentity, Conversation, source_index
+from . import merging
+from .models import Contact, ContactIdentity, ContactMerge, Conversation, source_index
 
 logger = logging.getLogger(__name__)
 
@@ -75,16 +76,23 @@ def _new_contact(sender: Sender) -> Contact:
     return contact
 
 
-def learn(contact: Contact, sender: Sender) -> None:
-    """Keep what a message tells of its sender: new names, and a phone that was not known before."""
+def learn(contact: Contact, sender: Sender) -> Contact:
+    """Keep what a message tells of its sender: new names, and a phone that was not known before.
+
+    Returns the contact: another one where the phone is another contact's, who is the same person then.
+    """
+    if sender.phone and not contact.phone and (same := _contact_by_phone(sender.phone)) is not None:
+        merging.merge(same.pk, contact.pk, cause=ContactMerge.Cause.PHONE)
+        contact = Contact.objects.get(pk=same.pk)
     changed = contact.set_names(sender.name, sender.full_name, sender.business_name)
     fields = ["name", "full_name", "business_name", "name_hashes", "updated_at"]
-    if sender.phone and not contact.phone and _contact_by_phone(sender.phone) is None:
+    if sender.phone and not contact.phone:
         contact.phone, contact.phone_index = sender.phone, blind_index(sender.phone, "phone")
         fields += ["phone", "phone_index"]
         changed = True
     if changed:
         contact.save(update_fields=fields)
+    return contact
 
 
 def set_verdict(contact: Contact, verdict: bool | None, *, user: Any) -> None:

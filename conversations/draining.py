@@ -74,21 +74,24 @@ def _drain(channel_id: int, token: UUID) -> int:
     return sent
 
 
+#: Conversations whose first message is due. In order of their age the index has them; the failed ones are few.
+_WAITING = """
+SELECT m.conversation_id FROM conversations_message m
+WHERE m.channel_id = %(channel)s AND m.state = 'queued' AND m.direction = 'out' AND {attempts}
+  AND m.next_attempt_at <= now() AND m.conversation_id <> ALL(%(tried)s::bigint[]) AND NOT EXISTS (
+    SELECT FROM conversations_message before
+    WHERE before.conversation_id = m.conversation_id AND before.direction = 'out' AND before.state IN ('queued', 'sending')
+      AND before.seq < m.seq OFFSET 0)
+ORDER BY {order} LIMIT %(batch)s
+"""
+_UNTRIED = _WAITING.format(attempts="m.attempts = 0", order="m.created_at")
+_FAILED = _WAITING.format(attempts="m.attempts > 0", order="m.attempts, m.id")
+
+
 def _waiting(channel_id: int, tried: list[int]) -> list[int]:
-    """Conversations of the channel whose first message is due."""
-    found = rows(
-        """
-        SELECT conversation_id FROM (
-            SELECT DISTINCT ON (conversation_id) conversation_id, id, state, attempts, next_attempt_at
-            FROM conversations_message
-            WHERE channel_id = %(channel)s AND direction = 'out' AND state IN ('queued', 'sending')
-            ORDER BY conversation_id, seq) AS first
-        WHERE state = 'queued' AND next_attempt_at <= now() AND conversation_id <> ALL(%(tried)s::bigint[])
-        ORDER BY attempts, id LIMIT %(batch)s
-        """,
-        {"channel": channel_id, "tried": tried, "batch": BATCH},
-    )
-    return [first.conversation_id for first in found]
+    """Conversations of the channel whose first message is due: those whose message was not tried yet, then the others."""
+    given = {"channel": channel_id, "tried": tried, "batch": BATCH}
+    return [first.conversation_id for first in rows(_UNTRIED, given) or rows(_FAILED, given)]
 
 
 def _make_due(channel_id: int) -> None:

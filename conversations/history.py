@@ -12,6 +12,8 @@ from django.utils.translation import gettext as _
 
 from .models import Conversation, Message, Takeover
 
+_COLUMNS = ("id", "seq", "author", "direction", "kind", "text", "transcribed", "details", "sent_at", "turn")
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -35,9 +37,12 @@ def before_answer(conversation_id: int, turn_id: int, upto: int) -> list[Line]:
     """As `recent`, for composing the reply of a turn: what the turn has to answer, up to message number `upto`, comes last.
 
     A message may have come before our last reply and still wait for its answer; one that came after `upto` is answered
-    by the next turn.
+    by the next turn. What is to be answered is there in any number, however many were written in one go.
     """
-    messages = [m for m in _messages(conversation_id) if m.direction == Message.Direction.OUT or m.seq <= upto]
+    latest = _messages(conversation_id)
+    if len(latest) >= settings.MAX_CONTEXT_MESSAGES:
+        latest = [*_earlier(turn_id, latest[0].seq), *latest]
+    messages = [m for m in latest if m.direction == Message.Direction.OUT or m.seq <= upto]
     asked = [_line(m) for m in messages if m.turn_id == turn_id and m.direction == Message.Direction.IN]
     numbers = {line.seq for line in asked}
     return [*_with_handovers(conversation_id, [_line(m) for m in messages if m.seq not in numbers]), *asked]
@@ -48,10 +53,18 @@ def _messages(conversation_id: int) -> list[Message]:
     messages = (
         Message.objects.filter(conversation_id=conversation_id, created_at__gte=since)
         .exclude(state__in=(Message.State.SUPPRESSED, Message.State.FAILED))
-        .only("id", "seq", "author", "direction", "kind", "text", "transcribed", "details", "sent_at", "turn")
+        # Spoken replies repeat what was written.
+        .exclude(author=Message.Author.BOT, kind=Message.Kind.VOICE)
+        .only(*_COLUMNS)
         .order_by("-seq")
     )
     return list(messages[: settings.MAX_CONTEXT_MESSAGES])[::-1]
+
+
+def _earlier(turn_id: int, seq: int) -> list[Message]:
+    """What a turn has to answer that came before message number `seq`."""
+    asked = Message.objects.filter(turn_id=turn_id, direction=Message.Direction.IN, seq__lt=seq)
+    return list(asked.only(*_COLUMNS).order_by("seq"))
 
 
 def _line(message: Message) -> Line:

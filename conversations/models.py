@@ -53,7 +53,10 @@ class Contact(models.Model):
         verbose_name = _("contact")
         verbose_name_plural = _("contacts")
         indexes = [
-            models.Index(fields=["is_client", "-last_message_at"], name="contact_by_client"),
+            models.Index("is_client", F("last_message_at").desc(nulls_last=True), name="contact_by_verdict"),
+            models.Index(
+                F("last_message_at").desc(nulls_last=True), name="contact_verdict_final", condition=Q(verdict_final=True)
+            ),
             models.Index(F("last_message_at").desc(nulls_last=True), name="contact_recent"),
             GinIndex(fields=["name_hashes"], name="contact_names"),
             models.Index(fields=["-classified_at"], name="contact_classified"),
@@ -81,6 +84,44 @@ class Contact(models.Model):
         return bool(changed)
 
 
+class ContactMerge(models.Model):
+    """Two contacts that turned out to be one person, with what it takes to tell them apart again.
+
+    The gone contact's row stays, empty, so that undoing gives everything its old number back.
+    """
+
+    class Cause(models.TextChoices):
+        MANAGER = "manager", _("manager")
+        PHONE = "phone", _("the same phone, attested by the channel")
+
+    kept = models.ForeignKey(Contact, models.CASCADE, related_name="merges", verbose_name=_("contact"))
+    gone = models.ForeignKey(Contact, models.CASCADE, related_name="merged", verbose_name=_("merged into it"))
+    cause = models.CharField(_("decided by"), max_length=10, choices=Cause)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("manager")
+    )
+    moved = models.JSONField(editable=False)
+    """What belonged to the gone one: `{"app.model.field": [ids], …}`."""
+    before = EncryptedJSONField(editable=False)
+    """What the merge changed of the two: `{"kept": {field: [before, after]}, "gone": {…}}`."""
+    at = models.DateTimeField(_("time"), db_default=Now())
+    undone_at = models.DateTimeField(_("undone"), null=True, editable=False)
+    undone_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("undone by")
+    )
+
+    class Meta:
+        verbose_name = _("merge of contacts")
+        verbose_name_plural = _("merges of contacts")
+        ordering = ["-at"]
+        constraints = [
+            models.UniqueConstraint(fields=["gone"], condition=Q(undone_at__isnull=True), name="contact_merged_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kept_id} ← {self.gone_id}"
+
+
 class ContactIdentity(models.Model):
     """A person's id on one channel."""
 
@@ -102,6 +143,10 @@ class ContactIdentity(models.Model):
 def source_index(source_id: str) -> str:
     """The blind index of an id on a channel."""
     return blind_index(source_id, "source")
+
+
+#: Conversations whose last word is the customer's.
+UNANSWERED = Q(last_inbound_at__isnull=False) & (Q(last_outbound_at=None) | Q(last_inbound_at__gt=F("last_outbound_at")))
 
 
 class Conversation(models.Model):
@@ -136,6 +181,11 @@ class Conversation(models.Model):
     attention_at = models.DateTimeField(_("since"), null=True, editable=False)
     last_inbound_at = models.DateTimeField(_("last message of the customer"), null=True, editable=False)
     last_outbound_at = models.DateTimeField(_("our last message"), null=True, editable=False)
+    source = models.CharField(
+        _("source"), max_length=60, blank=True, default="", db_default="", help_text=_("Where the customer came from.")
+    )
+    about = EncryptedJSONField(verbose_name=_("what it is about"), null=True, blank=True, editable=False)
+    """What the chat began with, such as an advertisement: `{"title", "price", "currency", "url", "id"}`."""
     window_started_at = models.DateTimeField(null=True, editable=False)
     window_turns = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
     """Bot replies in the hour that began at `window_started_at`: two bots that talk to each other are cut off by it."""
@@ -150,6 +200,10 @@ class Conversation(models.Model):
             models.Index(fields=["resumes_at"], name="conversation_resumes", condition=Q(mode="manager")),
             models.Index(
                 fields=["last_outbound_at"], name="conversation_silent", condition=Q(mode="bot", needs_attention=False)
+            ),
+            models.Index(fields=["last_inbound_at"], name="conversation_unanswered", condition=UNANSWERED),
+            models.Index(
+                F("last_inbound_at").desc(nulls_last=True), name="conversation_closed", condition=Q(mode="closed")
             ),
         ]
 
@@ -234,7 +288,9 @@ class Turn(models.Model):
         VAGUE = "vague", _("hesitates")
         NONE = "none", _("nothing")
 
-    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="turns", verbose_name=_("conversation"))
+    conversation = models.ForeignKey(
+        Conversation, models.CASCADE, related_name="turns", verbose_name=_("conversation"), db_index=False
+    )
     trigger = models.CharField(
         _("trigger"), max_length=10, choices=Trigger, default=Trigger.INBOUND, db_default=Trigger.INBOUND
     )
@@ -292,7 +348,7 @@ class Turn(models.Model):
             models.Index(fields=["-finished_at"], name="turn_failed", condition=Q(stage="failed")),
             models.Index(fields=["conversation", "-id"], name="turn_of_conversation"),
             models.Index(fields=["-opened_at"], name="turn_recent"),
-            models.Index(fields=["conversation"], name="turn_late", condition=Q(stage="superseded", reason="late")),
+            models.Index(fields=["finished_at"], name="turn_called_off", condition=Q(stage="superseded", reason="late")),
         ]
 
     def __str__(self) -> str:
@@ -342,7 +398,9 @@ class Message(models.Model):
     #: A receipt moves a message forward by rank, never back.
     RECEIPT_RANK = {State.SENT: 1, State.DELIVERED: 2, State.READ: 3}
 
-    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="messages", verbose_name=_("conversation"))
+    conversation = models.ForeignKey(
+        Conversation, models.CASCADE, related_name="messages", verbose_name=_("conversation"), db_index=False
+    )
     channel = models.ForeignKey(Channel, models.CASCADE, related_name="+", verbose_name=_("channel"))
     turn = models.ForeignKey(
         Turn, models.SET_NULL, null=True, related_name="messages", verbose_name=_("turn"), db_index=False
@@ -351,7 +409,7 @@ class Message(models.Model):
     direction = models.CharField(_("direction"), max_length=3, choices=Direction)
     author = models.CharField(_("author"), max_length=10, choices=Author)
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("manager")
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("manager"), db_index=False
     )
     kind = models.CharField(_("kind"), max_length=10, choices=Kind, default=Kind.TEXT, db_default=Kind.TEXT)
     text = EncryptedTextField(verbose_name=_("text"), blank=True, default="")
@@ -389,13 +447,17 @@ class Message(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["next_attempt_at"], name="outbox_queued", condition=Q(state="queued")),
+            models.Index(fields=["channel", "created_at"], name="outbox_waiting", condition=Q(state="queued")),
+            models.Index(
+                fields=["valid_until"], name="outbox_valid", condition=Q(state="queued", valid_until__isnull=False)
+            ),
             models.Index(fields=["conversation", "seq"], name="outbox_pending", condition=Q(state__in=["queued", "sending"])),
             models.Index(fields=["leased_until"], name="outbox_sending", condition=Q(state="sending")),
             models.Index(fields=["state_changed_at"], name="outbox_doubtful", condition=Q(state__in=["unconfirmed", "failed"])),
             models.Index(fields=["conversation"], name="message_waiting", condition=Q(direction="in", turn__isnull=True)),
             models.Index(fields=["turn"], name="message_of_turn"),
             models.Index(fields=["-created_at"], name="message_recent"),
+            models.Index(fields=["user"], name="message_of_manager", condition=Q(user__isnull=False)),
         ]
 
     def __str__(self) -> str:
@@ -424,7 +486,10 @@ class Takeover(models.Model):
         verbose_name = _("handover")
         verbose_name_plural = _("handovers")
         ordering = ["-at"]
-        indexes = [models.Index(fields=["conversation", "-at"], name="takeover_recent")]
+        indexes = [
+            models.Index(fields=["conversation", "-at"], name="takeover_recent"),
+            models.Index(fields=["-at"], name="takeover_journal"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_mode_display()} · {self.get_cause_display()}"

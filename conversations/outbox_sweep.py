@@ -10,7 +10,7 @@ from foundation import steps
 from foundation.db import execute, rows
 from foundation.errors import Unconfirmed
 
-from . import outbox, turns
+from . import outbox, speaking, turns
 from .models import Message, Turn
 
 
@@ -24,13 +24,16 @@ def _sweep_dead(limit: int) -> int:
     """A worker that died while sending leaves a message of which nobody knows whether it left."""
     dead = rows(
         """
-        SELECT id, conversation_id, channel_id, turn_id, lease_token FROM conversations_message
+        SELECT id, conversation_id, channel_id, turn_id, lease_token, kind, details FROM conversations_message
         WHERE state = 'sending' AND leased_until < now() ORDER BY leased_until LIMIT %(limit)s
         """,
         {"limit": limit},
     )
     for message in dead:
-        outbox.hold(message, Unconfirmed(_("the worker ended while sending")))
+        if speaking.never_spoken(message):
+            outbox.withdraw_voice(message, speaking.Unspoken(_("the worker ended while speaking")))
+        else:
+            outbox.hold(message, Unconfirmed(_("the worker ended while sending")))
     return len(dead)
 
 
@@ -71,11 +74,14 @@ def _sweep_queued(limit: int) -> int:
     lost = rows(
         """
         WITH k AS MATERIALIZED (
-            SELECT id FROM conversations_message
-            WHERE state = 'queued' AND next_attempt_at < now() - interval '2 seconds'
-              AND channel_id NOT IN (SELECT channel_id FROM channels_channelbreaker WHERE opened_at IS NOT NULL)
-              AND (swept_at IS NULL OR swept_at < now() - interval '30 seconds')
-            ORDER BY next_attempt_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+            SELECT waiting.id FROM channels_channel ch CROSS JOIN LATERAL (
+                SELECT id, next_attempt_at FROM conversations_message
+                WHERE channel_id = ch.id AND state = 'queued' AND next_attempt_at < now() - interval '2 seconds'
+                  AND (swept_at IS NULL OR swept_at < now() - interval '30 seconds')
+                ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED) waiting
+            WHERE NOT EXISTS (
+                SELECT FROM channels_channelbreaker b WHERE b.channel_id = ch.id AND b.opened_at IS NOT NULL)
+            ORDER BY waiting.next_attempt_at LIMIT %(limit)s)
         UPDATE conversations_message m SET swept_at = now() FROM k WHERE m.id = k.id RETURNING m.conversation_id
         """,
         {"limit": limit},

@@ -24,6 +24,8 @@ HORIZON_DAYS = 60
 LEAD = timedelta(minutes=10)
 #: So many free starts of one day are proposed, that there is room for other days.
 PER_DAY = 4
+#: No call takes longer: one that began before is over, which lets an index on the beginning find those that are not.
+LONGEST = timedelta(days=1)
 
 
 class Refusal(models.TextChoices):
@@ -116,8 +118,9 @@ class Diary:
         self.managers = sorted(configured.managers)
         self._busy: dict[int, list[tuple[datetime, datetime]]] = defaultdict(list)
         calls = ScheduledCall.objects.filter(
-            manager__in=self.managers, status=ScheduledCall.Status.SCHEDULED, starts_at__lt=until, ends_at__gt=since
-        )
+            manager__in=self.managers, status=ScheduledCall.Status.SCHEDULED, starts_at__lt=until, ends_at__gt=since,
+            starts_at__gt=since - LONGEST,
+        )  # fmt: skip
         if contact_id is not None:
             calls = calls.exclude(contact=contact_id, assistant=configured.assistant)
         for manager_id, starts_at, ends_at in calls.order_by().values_list("manager_id", "starts_at", "ends_at"):

@@ -36,13 +36,14 @@ CALL = "EXISTS (SELECT FROM sales_scheduledcall s WHERE s.contact_id = k.id AND 
 
 # What the conversations' own rows can tell is told first: that leaves few, whatever the planner believes of the rest. A
 # reply leaves within hours of being written (`last_outbound_at`), so the eighth day bounds what the seventh decides.
+# OFFSET keeps the planner from reading all follow-ups once where few conversations look for theirs by the index.
 _SILENT = f"""
 WITH c AS MATERIALIZED (
     SELECT c.* FROM conversations_conversation c
     WHERE c.mode = 'bot' AND NOT c.needs_attention AND c.cycle > 0
       AND c.last_outbound_at > now() - interval '8 days' AND c.last_outbound_at <= now() - interval '15 minutes'
       AND (c.last_inbound_at IS NULL OR c.last_outbound_at >= c.last_inbound_at)
-      AND NOT EXISTS (SELECT FROM sales_followup f WHERE f.conversation_id = c.id AND f.cycle = c.cycle))
+      AND NOT EXISTS (SELECT FROM sales_followup f WHERE f.conversation_id = c.id AND f.cycle = c.cycle OFFSET 0))
 SELECT c.id, c.cycle, c.epoch, c.channel_id, k.time_zone, spoken.sent_at AS anchor_at,
     CASE WHEN asked.commitment = 'vague' THEN 'vague' ELSE 'silence' END AS cause
 FROM c

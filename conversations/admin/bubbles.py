@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from .. import attention
+from .. import attention, window
 from ..models import Conversation, Message, Takeover, Turn
 from . import outcomes, panels, timeline
 
@@ -94,6 +94,7 @@ def fingerprint(conversation: Conversation) -> str:
         Takeover.objects.filter(conversation=conversation).order_by("-id").values_list("id", flat=True).first(),
         (conversation.mode, conversation.taken_by_id, conversation.resumes_at, conversation.needs_attention),
         (conversation.attention_reason, conversation.channel.health, conversation.channel.running),
+        window.is_open(conversation.pk, conversation.channel_id),
         (contact.updated_at, contact.is_client, contact.verdict_final, contact.confidence, contact.opted_out_at),
         [panel.version(conversation) for panel in panels.PANELS],
     ]

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from foundation.phones import shown
 
-from .. import attention, outbox, replies, takeover, verdicts
+from .. import attention, outbox, replies, takeover, template_replies, verdicts, window
 from ..models import Conversation, Message, Turn
 from . import bubbles, files, panels
 
@@ -144,6 +144,8 @@ class ChatPage:
         if not pk.isdigit():
             raise Http404
         conversation = self._conversation(request, int(pk))
+        may_change = self.has_change_permission(request)  # type: ignore[attr-defined]
+        offers = template_replies.offers(conversation, request.user) if may_change else []
         context = {
             **self.admin_site.each_context(request),
             "title": conversation.contact.shown_name,
@@ -152,7 +154,9 @@ class ChatPage:
             "is_fullwidth": "1",
             "c": conversation,
             "feed": self._feed(request, conversation),
-            "may_change": self.has_change_permission(request),  # type: ignore[attr-defined]
+            "may_change": may_change,
+            "offers": offers,
+            "offered": [offer.as_json() for offer in offers],
         }
         return TemplateResponse(request, "admin/conversations/chat.html", context)
 
@@ -181,10 +185,17 @@ class ChatPage:
             "version": version,
             "first": newest.first,
             "more": newest.more,
+            "window": self._window(conversation) if may_change else "",
             "items": [item.as_json() for item in newest.items],
             "head": render_to_string("admin/conversations/chat_head.html", context),
             "side": render_to_string("admin/conversations/chat_side.html", context),
         }
+
+    def _window(self, conversation: Conversation) -> str:
+        """Why only a template may be sent; empty where anything may."""
+        if window.is_open(conversation.pk, conversation.channel_id):
+            return ""
+        return window.closed_words(conversation.channel_id)
 
     def older(self, request: HttpRequest, pk: int) -> JsonResponse:
         """The messages before number `?before=`."""
@@ -203,10 +214,12 @@ class ChatPage:
         return files.file_response(request, found, index)
 
     def reply(self, request: HttpRequest, pk: int) -> JsonResponse:
-        """Queue a manager's message."""
+        """Queue a manager's message, or the template with this id."""
         conversation = self._conversation(request, pk, changes=True)
         try:
-            replies.reply(conversation.pk, request.POST.get("text", ""), request.user)
+            chosen = request.POST.get("template", "")
+            template_id = int(chosen) if chosen.isascii() and chosen.isdigit() else None
+            replies.reply(conversation.pk, request.POST.get("text", ""), request.user, template_id=template_id)
         except ValidationError as error:
             return JsonResponse({"error": " ".join(error.messages)}, status=400)
         return JsonResponse({"done": _("Your message is queued.")})

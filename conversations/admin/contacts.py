@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Exists, F, OuterRef, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -21,13 +21,15 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from channels.owners import visible
+from foundation.big_lists import BigList
+from foundation.big_tables import exists
 from foundation.crypto import name_hashes
 from foundation.fields import EncryptedCharField
 from foundation.looks import badge, moment, two_lines
 from foundation.phones import shown
 
-from .. import verdicts
-from ..models import Contact, ContactIdentity, Conversation
+from .. import merging, verdicts
+from ..models import Contact, ContactIdentity, ContactMerge, Conversation
 from . import filters, search
 
 
@@ -74,17 +76,42 @@ class IdentityInline(TabularInline):
         return False
 
 
+class MergeInline(TabularInline):
+    """Who else this person turned out to be; each can be told apart again."""
+
+    model = ContactMerge
+    fk_name = "kept"
+    fields = ("names", "cause", "user", "at", "apart")
+    readonly_fields = fields
+    extra = 0
+    can_delete = False
+    hide_title = True
+
+    @admin.display(description=_("contact"))
+    def names(self, done: ContactMerge) -> str:
+        return done.gone.shown_name
+
+    @admin.display(description=_("told apart again"))
+    def apart(self, done: ContactMerge) -> SafeString | str:
+        if done.undone_at is not None:
+            return moment(done.undone_at)
+        return render_to_string("admin/conversations/merge_undo.html", {"merge": done})
+
+    def has_add_permission(self, request: HttpRequest, obj: Contact | None = None) -> bool:
+        return False
+
+
 @admin.register(Contact)
-class ContactAdmin(ModelAdmin):
+class ContactAdmin(BigList, ModelAdmin):
     list_display = ("who", "verdict", "correct", "known_on", "last_message")
     list_display_links = ("who",)
     list_filter = (filters.ClientFilter, "verdict_final")
     list_per_page = 50
-    show_full_result_count = False
+    sortable_by = ("last_message",)
     ordering = (F("last_message_at").desc(nulls_last=True), "-pk")
     search_fields = ("pk",)
     search_help_text = _("Phone in any spelling, or a name")
-    actions = ("mark_client", "mark_not_client", "let_moderator_decide", "reclassify")
+    actions = ("mark_client", "mark_not_client", "let_moderator_decide", "reclassify", "merge_two")
     inlines = (IdentityInline,)
     formfield_overrides = {EncryptedCharField: {"widget": UnfoldAdminTextInputWidget}}
     change_form_outer_before_template = "admin/conversations/contact_verdict.html"
@@ -97,13 +124,18 @@ class ContactAdmin(ModelAdmin):
     )
     readonly_fields = ("shown_phone", "verdict", "confidence", "reasoning", "classified_at", "verdict_by")
 
+    def get_inlines(self, request: HttpRequest, obj: Contact | None) -> list[type[Any]]:
+        merged = obj is not None and obj.merges.exists()
+        return [*self.inlines, MergeInline] if merged else list(self.inlines)
+
     # ── Rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────
     def get_queryset(self, request: HttpRequest) -> QuerySet[Contact]:
         rows: QuerySet[Contact] = super().get_queryset(request)
+        rows = rows.exclude(Exists(ContactMerge.objects.filter(gone=OuterRef("pk"), undone_at=None)))
         if request.user.is_superuser:
             return rows
-        known = visible(ContactIdentity.objects.filter(contact=OuterRef("pk")), request.user)
-        return rows.filter(Exists(known))
+        known = visible(ContactIdentity.objects.order_by(), request.user)
+        return rows.filter(exists(known.filter(contact=OuterRef("pk")), known))
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Fetch what the page's rows need in one query, after paging."""
@@ -133,7 +165,7 @@ class ContactAdmin(ModelAdmin):
     def shown_phone(self, contact: Contact) -> str:
         return shown(contact.phone) if contact.phone else ""
 
-    @admin.display(description=_("client"), ordering="is_client")
+    @admin.display(description=_("client"))
     def verdict(self, contact: Contact) -> SafeString:
         return verdict_badge(contact)
 
@@ -180,10 +212,43 @@ class ContactAdmin(ModelAdmin):
         told = gettext("%(contacts)d contacts cleared, %(started)d looked at right now.")
         self.message_user(request, told % {"contacts": len(chosen), "started": started}, messages.SUCCESS)
 
+    @admin.action(description=_("Merge the two chosen"), permissions=("change",))
+    def merge_two(self, request: HttpRequest, queryset: QuerySet[Contact]) -> None:
+        """The one with a phone stays, else the older one."""
+        pair = sorted(queryset[:3], key=lambda contact: (contact.phone is None, contact.pk))
+        if len(pair) != 2:
+            self.message_user(request, gettext("Choose exactly two contacts that are one person."), messages.WARNING)
+            return
+        kept, gone = pair
+        try:
+            merging.merge(kept.pk, gone.pk, user=request.user)
+        except ValidationError as error:
+            self.message_user(request, " ".join(error.messages), messages.ERROR)
+            return
+        told = gettext("Merged into %(name)s. The contact's page can undo it.") % {"name": kept.shown_name}
+        self.message_user(request, told, messages.SUCCESS)
+
     # ── The one-click buttons ────────────────────────────────────────────────────────────────────────────────────────
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(require_POST(self.correct_view))
-        return [path("<int:pk>/correct/<slug:verdict>/", view, name="contact_correct"), *super().get_urls()]
+        correct = self.admin_site.admin_view(require_POST(self.correct_view))
+        undo = self.admin_site.admin_view(require_POST(self.undo_merge_view))
+        return [
+            path("<int:pk>/correct/<slug:verdict>/", correct, name="contact_correct"),
+            path("<int:pk>/merges/<int:merge>/undo/", undo, name="contact_merge_undo"),
+            *super().get_urls(),
+        ]
+
+    def undo_merge_view(self, request: HttpRequest, pk: int, merge: int) -> HttpResponse:
+        """Tell two contacts apart again that were merged by mistake."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        get_object_or_404(self.get_queryset(request).filter(pk=pk, merges__pk=merge))
+        try:
+            if merging.undo(merge, user=request.user):
+                messages.success(request, gettext("The contacts are two again."))
+        except ValidationError as error:
+            messages.error(request, " ".join(error.messages))
+        return HttpResponseRedirect(reverse("admin:conversations_contact_change", args=(pk,)))
 
     def correct_view(self, request: HttpRequest, pk: int, verdict: str) -> HttpResponse:
         """`client`, `not_client`, `unclear` or `reclassify` for one contact, then back to where the button was."""

@@ -19,6 +19,7 @@ from unfold.decorators import display
 
 from channels.admin.filters import ChannelFilter
 from channels.owners import OwnedRows, visible
+from foundation.big_lists import BigList
 from foundation.looks import ago, badge, badges, moment, two_lines
 from foundation.phones import shown
 
@@ -34,7 +35,7 @@ MODES = {"bot": ("smart_toy", "info"), "manager": ("support_agent", "ok"), "clos
 
 
 @admin.register(Conversation)
-class ConversationAdmin(ChatPage, OwnedRows, ModelAdmin):
+class ConversationAdmin(ChatPage, OwnedRows, BigList, ModelAdmin):
     list_display = ("who", "last_words", "led_by", "state", "channel")
     list_display_links = ("who",)
     list_filter = (
@@ -43,7 +44,7 @@ class ConversationAdmin(ChatPage, OwnedRows, ModelAdmin):
     list_per_page = 50
     list_fullwidth = True
     list_before_template = "admin/conversations/list_tabs.html"
-    show_full_result_count = False
+    sortable_by = ("last_words",)
     ordering = (F("last_inbound_at").desc(nulls_last=True), "-pk")
     search_fields = ("pk",)
     search_help_text = _("Phone in any spelling, or a name")
@@ -87,7 +88,7 @@ class ConversationAdmin(ChatPage, OwnedRows, ModelAdmin):
         words = format_html("{}{}", symbol, text or (Message.Kind(kind).label if kind else "—"))
         return format_html('<span class="sd-snippet">{}</span>', two_lines(words, moment(row.last_inbound_at)))
 
-    @admin.display(description=_("led by"), ordering="mode")
+    @admin.display(description=_("led by"))
     def led_by(self, row: Conversation) -> SafeString:
         icon, tone = MODES[row.mode]
         who = row.taken_by.get_full_name() or row.taken_by.get_username() if row.taken_by and row.mode == "manager" else ""

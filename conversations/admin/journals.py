@@ -14,6 +14,7 @@ from unfold.admin import ModelAdmin
 
 from channels.admin.filters import ChannelFilter
 from channels.owners import OwnedRows
+from foundation.big_lists import BigList
 from foundation.journal import Journal
 from foundation.looks import badge, moment, two_lines
 
@@ -28,11 +29,10 @@ TONES = {
 }  # fmt: skip
 
 
-class InConversation(Journal, OwnedRows, ModelAdmin):
+class InConversation(Journal, OwnedRows, BigList, ModelAdmin):
     """A journal whose rows belong to conversations, which are shown by contact and channel."""
 
     list_per_page = 50
-    show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("conversation__contact", "conversation__channel", "user")
@@ -49,6 +49,13 @@ class MessageAdmin(InConversation):
     list_display = ("stored", "who", "direction", "author", "kind", "shown_state", "attempts", "error")
     list_display_links = ("stored",)
     list_filter = ("state", "direction", "author", "kind", ChannelFilter, "created_at")
+    sortable_by = ("stored",)
+    newest_by = "created_at"
+    indexed_filters = {
+        "state__exact": (
+            Message.State.QUEUED, Message.State.SENDING, Message.State.UNCONFIRMED, Message.State.FAILED,
+        ),
+    }  # fmt: skip
     ordering = ("-created_at", "-pk")
     fields = (
         "conversation", "seq", "direction", "author", "user", "kind", "shown_state", "state_changed_at", "sent_at",
@@ -64,7 +71,7 @@ class MessageAdmin(InConversation):
     def stored(self, message: Message) -> SafeString | str:
         return moment(message.created_at)
 
-    @admin.display(description=_("state"), ordering="state")
+    @admin.display(description=_("state"))
     def shown_state(self, message: Message) -> SafeString:
         return badge(message.get_state_display(), TONES.get(Message.State(message.state), "ok"))
 
@@ -99,6 +106,8 @@ class TakeoverAdmin(InConversation):
     list_display = ("when", "who", "mode", "cause", "user")
     list_display_links = ("when",)
     list_filter = ("mode", "cause", filters.TurnChannelFilter, "at")
+    sortable_by = ("when",)
+    newest_by = "at"
     ordering = ("-at", "-pk")
 
     @admin.display(description=_("time"), ordering="at")

@@ -38,6 +38,7 @@ EVENTS = {
     "classify": gettext_lazy("classification began"),
     "answer": gettext_lazy("answer began"),
     "model": gettext_lazy("the model answered"),
+    "funnel": gettext_lazy("the funnel answered"),
     "deliver": gettext_lazy("sending began"),
     "done": gettext_lazy("done"),
     "ignored": gettext_lazy("ignored"),

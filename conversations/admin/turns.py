@@ -14,6 +14,7 @@ from django.utils.translation import ngettext
 from unfold.admin import ModelAdmin
 
 from channels.owners import OwnedRows
+from foundation.big_lists import BigList
 from foundation.journal import Journal
 from foundation.looks import badge, badges, moment, two_lines
 
@@ -29,7 +30,7 @@ TONES = {
 
 
 @admin.register(Turn)
-class TurnAdmin(Journal, OwnedRows, ModelAdmin):
+class TurnAdmin(Journal, OwnedRows, BigList, ModelAdmin):
     """Nobody adds, changes or deletes its rows; a failed turn can be retried or dismissed."""
 
     channel_path = "conversation__channel"
@@ -41,7 +42,9 @@ class TurnAdmin(Journal, OwnedRows, ModelAdmin):
     )  # fmt: skip
     list_per_page = 50
     list_fullwidth = True
-    show_full_result_count = False
+    sortable_by = ("opened",)
+    newest_by = "opened_at"
+    indexed_filters = {"stage__exact": (*Turn.OPEN, Turn.Stage.FAILED)}
     ordering = ("-opened_at", "-pk")
     actions = ("retry", "dismiss")
     change_form_outer_before_template = "admin/conversations/turn_decisions.html"
@@ -66,7 +69,7 @@ class TurnAdmin(Journal, OwnedRows, ModelAdmin):
     def who(self, turn: Turn) -> SafeString:
         return two_lines(turn.conversation.contact.shown_name, turn.conversation.channel.name)
 
-    @admin.display(description=_("stage"), ordering="stage")
+    @admin.display(description=_("stage"))
     def shown_stage(self, turn: Turn) -> SafeString:
         told = [badge(turn.get_stage_display(), TONES.get(Turn.Stage(turn.stage), "info"))]
         if turn.reason:
@@ -80,7 +83,7 @@ class TurnAdmin(Journal, OwnedRows, ModelAdmin):
         seconds = timeline.total(turn.timeline)
         return format_html('<span class="sd-nowrap">{}</span>', timeline.in_words(seconds)) if seconds else "—"
 
-    @admin.display(description=_("cost, $"), ordering="cost")
+    @admin.display(description=_("cost, $"))
     def shown_cost(self, turn: Turn) -> str:
         return number_format(round(turn.cost, 5), 5) if turn.cost else "—"
 

@@ -14,6 +14,7 @@ from django.utils.translation import get_language
 from channels.owners import visible_channels
 
 from ..assistants import managers, working_time
+from ..call_slots import LONGEST
 from ..call_texts import manager_name
 from ..models import Assistant, ScheduledCall
 from ..owners import own_or_shared, visible_calls
@@ -90,7 +91,8 @@ def build(user: Any, day: date, zone: ZoneInfo, now: datetime) -> Day:
     own = list(details.filter(starts_at__gte=since, starts_at__lt=until).order_by("starts_at", "pk"))
     roster = _roster(user, own, since)
     foreign = ScheduledCall.objects.filter(
-        manager__in=roster.names, status=Status.SCHEDULED, starts_at__lt=until, ends_at__gt=since
+        manager__in=roster.names, status=Status.SCHEDULED, starts_at__lt=until, ends_at__gt=since,
+        starts_at__gt=since - LONGEST,
     ).exclude(pk__in=[call.pk for call in own])
     drawn = [*(call for call in own if call.status != Status.CANCELLED), *foreign]
     first, last = _axis(since, [*roster.shifts.values(), *((call.starts_at, call.ends_at) for call in drawn)], zone)

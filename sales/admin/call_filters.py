@@ -8,13 +8,14 @@ from typing import Any
 
 from django.contrib.admin import SimpleListFilter
 from django.contrib.auth import get_user_model
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from foundation import db
 
+from ..call_slots import LONGEST
 from ..models import ScheduledCall
 from ..owners import visible_calls
 
@@ -46,7 +47,8 @@ class ShowFilter(SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[ScheduledCall]) -> QuerySet[ScheduledCall]:
         if self.value() == "next":
-            return queryset.filter(status=Status.SCHEDULED, ends_at__gt=db.now())
+            now = db.now()
+            return queryset.filter(status=Status.SCHEDULED, ends_at__gt=now, starts_at__gt=now - LONGEST)
         if self.value() == "mark":
             return queryset.filter(status=Status.SCHEDULED, ends_at__lte=db.now())
         return queryset
@@ -59,8 +61,9 @@ class ManagerFilter(SimpleListFilter):
     parameter_name = "manager"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        busy = visible_calls(ScheduledCall.objects.order_by(), request.user).values("manager")
-        people = get_user_model().objects.filter(pk__in=busy)
+        # Asked of each person, since there are few of them: the calls are many.
+        theirs = visible_calls(ScheduledCall.objects.filter(manager=OuterRef("pk")).order_by(), request.user)
+        people = get_user_model().objects.filter(Exists(theirs))
         return sorted(((str(user.pk), user.get_full_name() or user.get_username()) for user in people), key=lambda one: one[1])
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[ScheduledCall]) -> QuerySet[ScheduledCall]:

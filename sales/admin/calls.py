@@ -18,6 +18,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from conversations.admin import search
+from foundation.big_lists import BigList
 from foundation.looks import two_lines
 from foundation.phones import shown
 
@@ -30,14 +31,14 @@ from .call_pages import CallPages
 
 
 @admin.register(ScheduledCall)
-class ScheduledCallAdmin(CallPages, ModelAdmin):
+class ScheduledCallAdmin(CallPages, BigList, ModelAdmin):
     list_display = ("starts", "who", "number", "shown_manager", "shown_status")
     list_display_links = ("starts",)
     list_filter = (ShowFilter, "status", ManagerFilter, PeriodFilter)
     list_per_page = 50
     list_fullwidth = True
     list_before_template = "admin/sales/call_tabs.html"
-    show_full_result_count = False
+    sortable_by = ("starts",)
     search_fields = ("pk",)
     search_help_text = _("Phone in any spelling, or a name")
     actions = ("complete", "miss", "cancel")
@@ -82,11 +83,11 @@ class ScheduledCallAdmin(CallPages, ModelAdmin):
     def number(self, call: ScheduledCall) -> SafeString:
         return format_html('<a class="sd-link sd-nowrap" href="tel:+{}">{}</a>', call.phone, shown(call.phone))
 
-    @admin.display(description=_("manager"), ordering="manager")
+    @admin.display(description=_("manager"))
     def shown_manager(self, call: ScheduledCall) -> str:
         return call_texts.manager_name(call)
 
-    @admin.display(description=_("status"), ordering="status")
+    @admin.display(description=_("status"))
     def shown_status(self, call: ScheduledCall) -> SafeString:
         return status_badge(call)
 

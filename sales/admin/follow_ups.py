@@ -24,6 +24,7 @@ from channels.owners import OwnedRows
 from conversations.admin import search
 from conversations.admin.filters import TurnChannelFilter
 from conversations.models import Message
+from foundation.big_lists import BigList
 from foundation.journal import Journal
 from foundation.looks import ago, badge, badges, moment, two_lines
 
@@ -78,7 +79,7 @@ def shown_state(follow_up: FollowUp) -> SafeString:
 
 
 @admin.register(FollowUp)
-class FollowUpAdmin(Journal, OwnedRows, ModelAdmin):
+class FollowUpAdmin(Journal, OwnedRows, BigList, ModelAdmin):
     """Nobody adds, edits or deletes its rows; whoever may change follow-ups stops them, and skips or sends a touch."""
 
     channel_path = "conversation__channel"
@@ -87,7 +88,9 @@ class FollowUpAdmin(Journal, OwnedRows, ModelAdmin):
     list_filter = ("state", "stop_reason", "cause", TurnChannelFilter)
     list_per_page = 50
     list_fullwidth = True
-    show_full_result_count = False
+    sortable_by = ("since",)
+    newest_by = "anchor_at"
+    indexed_filters = {"state__exact": None}
     ordering = ("-anchor_at", "-pk")
     search_fields = ("pk",)
     search_help_text = _("Phone in any spelling, or a name")
@@ -127,7 +130,7 @@ class FollowUpAdmin(Journal, OwnedRows, ModelAdmin):
                 return two_lines(clock, dot.why)
         return "—"
 
-    @admin.display(description=_("state"), ordering="state")
+    @admin.display(description=_("state"))
     def shown_state(self, follow_up: FollowUp) -> SafeString:
         return shown_state(follow_up)
 

@@ -18,6 +18,7 @@ from channels.adapters.widget import WidgetAdapter
 from channels.models import Channel, NumberRule
 from conversations import outbox, takeover, turns, verdicts
 from conversations.models import Contact, Conversation, Message, Turn
+from conversations.receive import receive
 from conversations.tasks import sweep
 from foundation import db
 from foundation.crypto import blind_index
@@ -604,6 +605,29 @@ def test_two_schedulers_make_a_touch_once(world: World) -> None:
     world.broker.run()
     assert Touch.objects.filter(state="fired").count() == 12
     assert len(world.sent()) == 12
+
+
+def test_a_reply_in_the_moment_of_the_claim_lets_no_touch_out(world: World) -> None:
+    visitors = [f"v{number}" for number in range(16)]
+    for visitor in visitors:
+        world.says("Здравствуйте!", visitor=visitor)
+    world.clock.pass_by(HOUR)
+    assert follow_ups.plan() == len(visitors)
+    world.clock.pass_by(DAY)
+    replies = [world.company.says("Сколько стоит доставка?", visitor=visitor, at=world.clock.now())[0] for visitor in visitors]
+
+    def reply() -> None:
+        # From the other end, so that the two meet in the middle: some replies come before the claim, some after it.
+        for event in reversed(replies):
+            receive(event)
+
+    at_once(follow_ups.fire, reply)
+    world.broker.run()
+    follow_ups.fire()
+    world.sweep()
+    assert world.sent() == []
+    assert FollowUp.objects.filter(state="stopped", stop_reason="client_responded").count() == len(visitors)
+    assert Turn.objects.filter(trigger="inbound", stage="done").count() == 2 * len(visitors), "every reply is answered"
 
 
 def test_a_conversation_that_is_locked_is_left_to_the_next_run(world: World) -> None:
