@@ -154,6 +154,9 @@ def _rabbitmq() -> dict[str, Any]:
         ],
         "task_reject_on_worker_lost": True,
         "broker_heartbeat": 20,
+        # Redis connects anew by itself; here a connection that was lost would fail every publish, and beat has but one.
+        "task_publish_retry": True,
+        "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0},
         "broker_transport_options": {"confirm_publish": True},
         "broker_native_delayed_delivery_queue_type": "quorum",
         "worker_detect_quorum_queues": True,

@@ -175,7 +175,11 @@ STORAGES = {
 MEDIA_ROOT = VAR_DIR / "media"
 
 # ── People ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "config.roles.GuestsOnlyRead",
+    "django.contrib.auth.backends.ModelBackend",
+]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
@@ -212,6 +216,10 @@ DATABASES["default"]["OPTIONS"].setdefault(
     "options",
     "-c lock_timeout=5s -c statement_timeout=30s -c idle_in_transaction_session_timeout=60s",
 )
+#: Where packets vanish on the way, a connection is given up after half a minute; the system's own patience is two hours.
+DATABASES["default"]["OPTIONS"] = {
+    "connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000,
+} | DATABASES["default"]["OPTIONS"]  # fmt: skip
 #: Statements are parsed and planned once a connection. Switch off behind a pooler that shares connections by transaction.
 if env.bool("DATABASE_PREPARED", default=True):
     DATABASES["default"]["OPTIONS"] |= {"server_side_binding": True, "prepare_threshold": 2}

@@ -1,7 +1,8 @@
 """Fault points: places at which a rehearsal may end the process, as by kill -9. Off unless the environment names them.
 
 FAULT_POINT=enqueue,sent FAULT_FOLDER=/some/folder: a process that comes to the point `enqueue` and finds the file
-`enqueue.<its process id>` there removes it and dies. Refused in production.
+`enqueue.<its process id>` there removes it and dies. With `understand`, whoever comes to the row that the file
+`understand.<its id>` names dies, again and again: the file stays, and grows by a byte each time. Refused in production.
 """
 
 from __future__ import annotations
@@ -26,4 +27,16 @@ def point(name: str) -> None:
         os.unlink(os.path.join(_folder, f"{name}.{os.getpid()}"))
     except FileNotFoundError:
         return
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def poison(name: str, row: int) -> None:
+    """Die here, each time, if the point is switched on and a file was laid for this row."""
+    if name not in _named:
+        return
+    try:
+        laid = os.open(os.path.join(_folder, f"{name}.{row}"), os.O_WRONLY | os.O_APPEND)
+    except FileNotFoundError:
+        return
+    os.write(laid, b".")
     os.kill(os.getpid(), signal.SIGKILL)

@@ -183,3 +183,13 @@ def test_one_of_two_polls_leaves_the_other_alone(world: World, broker: Broker, f
     channel = Channel.objects.get(slug="wa")
     twice(lambda: current_app.tasks["channels.poll"](channel.pk))
     assert fake.calls["/api/sync/chats/get"] == 1
+
+
+def test_two_beats_that_were_away_for_a_day_make_up_for_one_touch(world: World, broker: Broker, fake: FakeWappi, copies: Path) -> None:
+    world.clock.pass_by(timedelta(hours=26))
+    for _ in range(2):
+        beat(broker)
+    assert out("visitor-1", cycle__isnull=False, state="sent") == 1
+    touches = FollowUp.objects.get(conversation=of("visitor-1")).touches.order_by("number")
+    assert [touch.state for touch in touches] == ["fired", *["planned"] * 4]
+    assert touches[1].planned_at > world.clock.now() + timedelta(hours=12), "the next one keeps its distance"

@@ -34,6 +34,17 @@ def test_a_process_dies_at_a_named_point_once_its_file_is_laid(tmp_path: Path) -
     assert not list(tmp_path.iterdir())
 
 
+def test_who_meets_a_poisoned_row_dies_each_time(tmp_path: Path) -> None:
+    named = {"FAULT_POINT": "understand", "FAULT_FOLDER": str(tmp_path), "ENVIRONMENT": "rehearsal"}
+    meets = "import django; django.setup(); from foundation import faults; faults.poison('understand', {row}); print('passed')"
+    laid = tmp_path / "understand.7"
+    laid.touch()
+    assert [python(meets.format(row=7), **named).returncode for _ in range(2)] == [-signal.SIGKILL] * 2
+    assert laid.stat().st_size == 2
+    assert python(meets.format(row=8), **named).stdout == "passed\n"
+    assert python(meets.format(row=7), **named | {"FAULT_POINT": "enqueue"}).stdout == "passed\n"
+
+
 @pytest.mark.parametrize("environment", [{"ENVIRONMENT": "production", "FAULT_FOLDER": "/nowhere"}, {"ENVIRONMENT": "rehearsal"}])
 def test_a_named_point_is_refused_in_production_and_without_a_folder(environment: dict[str, str]) -> None:
     told = python(SCRIPT, FAULT_POINT="enqueue", **environment)

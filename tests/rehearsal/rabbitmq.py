@@ -61,6 +61,18 @@ class Server:
         """End it as by kill -9."""
         self._end(signal.SIGKILL)
 
+    def signal(self, number: int) -> None:
+        """A signal to the whole server: SIGSTOP makes it keep its connections and say nothing."""
+        assert self.process is not None
+        os.killpg(self.process.pid, number)
+
+    def close_all_connections(self) -> None:
+        """As an operator does with `rabbitmqctl`. Raises RuntimeError with what it said."""
+        command = [BINARY.with_name("rabbitmqctl"), "close_all_connections", "rehearsal"]
+        done = subprocess.run(command, env=self.env, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"rabbitmqctl: {done.stdout[-300:]}{done.stderr[-700:]}")
+
     def stop(self) -> None:
         """End it politely, then by force, and Erlang's port mapper with it."""
         self._end(signal.SIGTERM, signal.SIGKILL)

@@ -25,6 +25,7 @@ from .server import Request, Response, Router, as_json, run_as_process
 from .speech import recording
 from .wappi_rows import PROFILE, TOKEN, Message, Profile, chat_id, polled_row, times, webhook_row
 
+SENT_AS = {"/img/": "image", "/audio/": "ptt"}
 
 class FakeWappi(Router):
     """One token with one or more profiles. Methods may be called from any thread."""
@@ -240,7 +241,7 @@ class FakeWappi(Router):
             return as_json({"status": "error", "detail": f"wrong recipient {recipient}"}, 400)
         message = self._store(
             profile.id, chat_id(recipient), body.get("body", ""), mine=True, by_api=True, status="pending",
-            type="image" if "/img/" in request.path else "document" if "b64_file" in body else "chat",
+            type=next((kind for part, kind in SENT_AS.items() if part in request.path), "document" if "b64_file" in body else "chat"),
             caption=body.get("caption", ""), file_name=body.get("file_name", ""), quoted=body.get("message_id", ""),
             content=base64.b64decode(body.get("b64_file", ""), validate=True),
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -11,14 +12,20 @@ from random import Random
 
 import pytest
 
+from tests.rehearsal import rabbitmq
 from tests.rehearsal.chaos import audit, load
 from tests.rehearsal.chaos.audit import Asked, End, Evidence, Sent, judge, tampered
+from tests.rehearsal.chaos.doors import Door
+from tests.rehearsal.chaos.faults import FAULTS
+from tests.rehearsal.chaos.faults.gateway import too_early
 from tests.rehearsal.chaos.load import Burst, Mischief, Numbers, Takeover
+from tests.rehearsal.stack import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LIMIT = 420.0
 #: The most telling ones; all of them are for `script/chaos --all`.
-TELLING = ("takeovers", "kill-thinking", "kill-sent", "kill-enqueue", "flushall", "pg-restart", "send-malformed")
+TELLING = ("takeovers", "kill-thinking", "flushall", "pg-restart", "send-malformed")
+TELLING_ON_RABBITMQ = ("bursts", "kill-workers", "broker-restart")
 
 
 # ── The auditor ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -50,7 +57,7 @@ def test_what_is_right_is_found_right(evidence: Evidence) -> None:
 
 @pytest.mark.parametrize(
     ("how", "found"),
-    [("doubled", "doubled"), ("lost", "lost"), ("order", "disordered"), ("takeover", "after_takeover")],
+    audit.TAMPERS.items(),
 )
 def test_each_wrong_is_found_and_no_other(evidence: Evidence, how: str, found: str) -> None:
     verdict = judge(tampered(evidence, how))
@@ -100,18 +107,87 @@ def test_a_plan_holds_what_it_promises() -> None:
     assert plan == sorted(plan, key=lambda action: action.at)
 
 
+def test_bursts_hold_as_many_messages_as_they_say() -> None:
+    plan = load.plan(Random(3), Numbers(1), 40, 10.0, Mischief(burst=(8, 3.0)))
+    bursts = [action for action in plan if isinstance(action, Burst)]
+    assert {len(burst.messages) for burst in bursts} == {8}
+    lasted = [burst.messages[-1].after for burst in bursts]
+    assert 2.0 < sum(lasted) / len(lasted) < 4.0
+
+
+# ── The faults ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_fault_is_explained() -> None:
+    text = (ROOT / "docs" / "chaos.md").read_text()
+    assert [name for name in FAULTS if f"`{name}`" not in text] == []
+    assert set(TELLING) | set(TELLING_ON_RABBITMQ) <= set(FAULTS)
+
+
+def test_a_send_that_comes_before_its_time_is_found() -> None:
+    told = {"begun": 10.0, "answered": 10.1, "status": 429, "after": 2.0}
+    in_time = [{"begun": at, "answered": at + 0.1, "status": 200, "after": 0.0} for at in (10.05, 10.4, 12.2)]
+    assert too_early([told, *in_time]) == []
+    early = {"begun": 11.0, "answered": 11.1, "status": 200, "after": 0.0}
+    assert too_early([told, *in_time, early]) == ["told to wait for 2.0 s, 1 sends came after 0.9 s"]
+
+
+def test_a_frozen_door_takes_what_comes_and_delivers_it_late_or_never() -> None:
+    async def through() -> list[bytes]:
+        async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while data := await reader.read(100):
+                writer.write(data)
+            writer.close()
+
+        server = await asyncio.start_server(echo, "127.0.0.1", 0)
+        door = Door(free_port(), server.sockets[0].getsockname()[1])
+        await door.open()
+        seen = []
+        for lost in (False, True):
+            reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+            door.freeze()
+            writer.write(b"hello")
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.read(100), 0.2)
+            door.thaw(lost=lost)
+            try:
+                seen.append(await asyncio.wait_for(reader.read(100), 5))
+            except ConnectionResetError:
+                seen.append(b"")
+            writer.close()
+        await door.close()
+        server.close()
+        return seen
+
+    assert asyncio.run(through()) == [b"hello", b""]
+
+
 # ── The product ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def play(broker: str, faults: tuple[str, ...], folder: Path, *more: str) -> str:
+    """Play faults in the short form. Returns what was printed."""
+    figures = folder / f"{broker}.json"
+    command = [sys.executable, "-m", "tests.rehearsal.chaos", "--short", "--broker", broker, "--json", str(figures), *more]
+    for name in faults:
+        command += ["--fault", name]
+    run = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, check=False)
+    assert run.returncode == 0, f"{run.stdout[-6000:]}\n{run.stderr[-3000:]}"
+    told = json.loads(figures.read_text())
+    assert told["passed"] and [fault["fault"] for fault in told["faults"]] == list(faults)
+    assert all(fault["messages"] for fault in told["faults"])
+    return run.stdout
 
 
 @pytest.mark.stack
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the embedded servers are Linux's")
 def test_nothing_is_lost_doubled_disordered_or_sent_after_a_takeover(tmp_path: Path) -> None:
-    figures = tmp_path / "chaos.json"
-    command = [sys.executable, "-m", "tests.rehearsal.chaos", "--short", "--json", str(figures)]
-    for name in TELLING:
-        command += ["--fault", name]
-    run = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, check=False)
-    assert run.returncode == 0, f"{run.stdout[-6000:]}\n{run.stderr[-3000:]}"
-    told = json.loads(figures.read_text())
-    assert told["passed"] and [fault["fault"] for fault in told["faults"]] == list(TELLING)
-    assert all(fault["messages"] for fault in told["faults"])
+    told = play("redis", TELLING, tmp_path, "--prove")
+    assert "Tampered with, the record is found doubled, lost, order, takeover." in told
+
+
+@pytest.mark.stack
+@pytest.mark.rabbitmq
+@pytest.mark.skipif(bool(rabbitmq.missing()), reason=rabbitmq.missing() or "-")
+def test_the_same_on_rabbitmq(tmp_path: Path) -> None:
+    play("rabbitmq", TELLING_ON_RABBITMQ, tmp_path)

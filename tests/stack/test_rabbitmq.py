@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,3 +61,38 @@ def test_the_queues_are_quorum_queues_with_the_limits_of_the_specification(stack
             queue(channel).queue_declare()  # the same arguments as the workers', or the broker refuses
         with pytest.raises(connection.channel_errors):
             Queue("incoming_messages", durable=True)(connection.channel()).queue_declare()
+
+
+def test_a_full_queue_refuses_in_a_word_that_publishers_know(stack: Stack) -> None:
+    from kombu import Connection, Exchange, Queue
+    from kombu.exceptions import OperationalError
+
+    from config.celery_settings import settings_for
+
+    url = stack.env["BROKER_URL"]
+    conf = settings_for(url, polling_interval=5)
+    arguments = conf["task_queues"][0].queue_arguments | {"x-max-length": 1}
+    with Connection(url, transport_options=conf["broker_transport_options"]) as connection:
+        full = Queue("full", Exchange("full", "topic"), routing_key="full", queue_arguments=arguments)(connection.channel())
+        full.declare()
+        how = {"retry": conf["task_publish_retry"], "retry_policy": conf["task_publish_retry_policy"]}
+        with pytest.raises(OperationalError):
+            for _ in range(10):
+                connection.Producer().publish({}, exchange=full.exchange, routing_key="full", **how)
+
+
+def test_beat_publishes_again_when_its_connection_was_lost(stack: Stack) -> None:
+    from celery import Celery
+    from celery.beat import Scheduler
+
+    from config.celery_settings import settings_for
+
+    app = Celery(set_as_current=False)
+    app.conf.update(settings_for(stack.env["BROKER_URL"], polling_interval=5))
+    scheduler = Scheduler(app, lazy=True)
+    tick = scheduler.Entry(name="pulse", task="config.pulse", schedule=60.0, options={"queue": "maintenance"}, app=app)
+    for _ in range(2):
+        scheduler.apply_async(tick, producer=scheduler.producer, advance=False)
+        scheduler.producer.connection.connection.transport.sock.shutdown(socket.SHUT_RDWR)
+    scheduler.apply_async(tick, producer=scheduler.producer, advance=False)
+    scheduler.connection.release()

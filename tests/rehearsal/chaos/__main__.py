@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -31,7 +31,7 @@ CONVERSATIONS = (10, 24)
 #: The load plays for so long before a fault and after it, in seconds.
 BEFORE, AFTER = 1.2, 1.3
 #: What the short form leaves out unless it is named: another one in the list proves nearly the same, or it takes too long.
-LONG = ("zombie", "models-down", "clock-jump", "kill-accepted", "send-timeout", "send-503")
+LONG = ("zombie", "models-down", "clock-jump", "send-timeout", "rolling-restart")
 
 
 class Run:
@@ -40,6 +40,7 @@ class Run:
     def __init__(self, stack: ChaosStack, options: argparse.Namespace) -> None:
         self.stack, self.options = stack, options
         self.numbers = load.Numbers(options.seed)
+        self.brief = options.short or not options.all
         self.witnesses: list[tuple[Result, Witness]] = []
 
     def play(self, fault: Fault) -> Result:
@@ -48,8 +49,8 @@ class Run:
             return _skipped(fault, f"not on {self.stack.broker}")
         player = load.Player(self.stack.control["wappi"], self.stack.write_as_manager)
         witness = Witness(self.stack, player)
-        scene = Scene(self.stack, self.options.short, phones=lambda: [phone for phone, _said in player.said])
-        seconds = BEFORE + fault.lasts[0 if self.options.short else 1] + AFTER
+        scene = Scene(self.stack, self.brief, phones=lambda: [phone for phone, _said in player.said])
+        seconds = BEFORE + fault.lasts[0 if self.brief else 1] + AFTER
         random = Random(f"{self.options.seed}:{fault.name}")
         restarts = self.stack.restarts
         player.start(load.plan(random, self.numbers, self.options.conversations, seconds, fault.mischief))
@@ -60,11 +61,12 @@ class Run:
         quiet = witness.wait_for_quiet()
         for look in scene.later:
             look()
+        resumed = scene.resumed()
         evidence = witness.evidence()
         result = Result(
             fault.name, fault.proves, audit.judge(evidence), replace(quiet, seconds=quiet.since(over)),
             first_answer=_first_answer(evidence, over), slowest=_slowest(evidence), unconfirmed=witness.unconfirmed(),
-            restarts=self.stack.restarts - restarts, wrong=scene.wrong, notes=scene.notes,
+            restarts=self.stack.restarts - restarts, resumed=resumed, memory=self.stack.memory(), wrong=scene.wrong, notes=scene.notes,
         )  # fmt: skip
         self.witnesses.append((result, witness))
         return result
@@ -79,6 +81,21 @@ class Run:
             if report.problems(replace(result, verdict=verdict)) != report.problems(result):
                 result.notes.append("the figures have changed since: these are those of the end of the run")
             result.verdict = verdict
+
+    def prove(self) -> None:
+        """Tamper with the record in each way: the auditor has to notice each time. Raises SystemExit."""
+        for how, found in audit.TAMPERS.items():
+            for _result, witness in self.witnesses:
+                try:
+                    verdict = audit.judge(audit.tampered(witness.evidence(), how))
+                except ValueError:
+                    continue
+                if not getattr(verdict, found):
+                    raise SystemExit(f"The record was tampered with ({how}), and the auditor did not notice.")
+                break
+            else:
+                raise SystemExit(f"No load of this run could be tampered with ({how}).")
+        print(f"\nTampered with, the record is found {', '.join(audit.TAMPERS)}.")
 
     def _tampered(self, result: Result, evidence: Evidence) -> Evidence:
         try:
@@ -107,14 +124,15 @@ def chosen(options: argparse.Namespace) -> list[Fault]:
     """The faults to inject, in the order of the table."""
     if options.fault:
         return [FAULTS[name] for name in options.fault]
-    return [one for name, one in FAULTS.items() if options.all or not (options.short and name in LONG)]
+    return [one for name, one in FAULTS.items() if options.all or not (one.rare or (options.short and name in LONG))]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="script/chaos", description=__doc__)
+    parser.add_argument("--all", action="store_true", help="every fault, and each as long as in the long form (about 25 minutes)")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--all", action="store_true", help="every fault, also in the short form")
     which.add_argument("--fault", action="append", choices=list(FAULTS), metavar="NAME", help="only this one; may be repeated")
+    which.add_argument("--soak", type=float, metavar="MINUTES", help="faults at random for so long; memory must stay flat")
     which.add_argument("--list", action="store_true", help="name the faults and what they prove, and do nothing")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--conversations", type=int, help=f"for each fault; default {CONVERSATIONS[1]}, short {CONVERSATIONS[0]}")
@@ -122,14 +140,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--broker", choices=("redis", "rabbitmq"), default="redis")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     parser.add_argument(
-        "--break", dest="tamper", choices=("doubled", "lost", "order", "takeover"),
+        "--break", dest="tamper", choices=tuple(audit.TAMPERS),
         help="tamper with the record at the end: the run must then fail",
     )  # fmt: skip
+    parser.add_argument("--prove", action="store_true", help="at the end, show that each way of tampering would be noticed")
     options = parser.parse_args(arguments)
     options.conversations = options.conversations or CONVERSATIONS[0 if options.short else 1]
     if options.list:
         for fault in FAULTS.values():
-            print(f"{fault.name:<17}{fault.group:<10}{fault.proves}")
+            print(f"{fault.name:<18}{fault.group:<10}{fault.proves}{' (rare)' if fault.rare else ''}")
         return 0
     if options.broker == "rabbitmq" and (missing := rabbitmq.missing()):
         print(f"saudager: {missing}", file=sys.stderr)
@@ -154,7 +173,7 @@ def _play_all(folder: Path, options: argparse.Namespace) -> list[Result]:
         print(f"Up after {time.monotonic() - begun:.1f} s. Seed {options.seed}, {options.broker}.\n\n{report.HEAD}", flush=True)
         run = Run(stack, options)
         results = []
-        for fault in chosen(options):
+        for fault in _in_turn(options):
             result = run.play(fault)
             results.append(result)
             print(report.line(result), flush=True)
@@ -163,8 +182,22 @@ def _play_all(folder: Path, options: argparse.Namespace) -> list[Result]:
         changed = [report.line(result) for result, line in zip(results, before, strict=True) if report.line(result) != line]
         if changed:
             print("\nAt the end:\n" + "\n".join(changed))
+        if options.prove:
+            run.prove()
+        if options.soak:
+            print(f"\n{report.memory(results)}")
     print(f"\n{time.monotonic() - begun:.0f} s.")
     return results
+
+
+def _in_turn(options: argparse.Namespace) -> Iterator[Fault]:
+    """The chosen faults once, or at random until the time of a soak is over."""
+    if not options.soak:
+        yield from chosen(options)
+        return
+    random, until = Random(f"soak:{options.seed}"), time.monotonic() + 60 * options.soak
+    while time.monotonic() < until:
+        yield random.choice([fault for fault in chosen(options) if options.broker in fault.brokers])
 
 
 def _write(path: Path, options: argparse.Namespace, results: Sequence[Result]) -> None:

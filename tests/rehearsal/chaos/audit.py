@@ -158,6 +158,10 @@ def _after_takeover(evidence: Evidence) -> list[str]:
 # ── Showing that it can fail ─────────────────────────────────────────────────────────────────────────────────────────
 
 
+#: Ways to tamper with a record, and the figure by which that must be found.
+TAMPERS = {"doubled": "doubled", "lost": "lost", "order": "disordered", "takeover": "after_takeover"}
+
+
 def tampered(evidence: Evidence, how: str) -> Evidence:
     """The same evidence with one thing wrong: `doubled`, `lost`, `order` or `takeover`. Raises ValueError."""
     sends = sorted((sent for sent in evidence.sent if sent.by_bot and sent.tokens), key=lambda one: one.number)

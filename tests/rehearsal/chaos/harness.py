@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import os
 import secrets
+import shlex
 import signal
 import sys
 import threading
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 import psycopg
 from honcho.environ import parse_procfile
 
@@ -27,6 +29,8 @@ from tests.rehearsal.stack import ROOT, START_SECONDS, Process, Stack, _listens,
 
 COMPANY = Path(__file__).with_name("company.yaml")
 WORKERS = ("messages", "answers", "files")
+#: Where a process may be told to die.
+POINTS = ("enqueue", "claimed", "sent", "recorded", "understand")
 #: Seconds between the end of a process and its restart, as supervisors wait.
 PAUSE = 1.0
 WEBHOOK_TYPES = [
@@ -69,7 +73,7 @@ class ChaosStack(Stack):
         self.faults_folder = self.folder / "faults"
         self.faults_folder.mkdir(exist_ok=True)
         return env | {
-            "ENVIRONMENT": "rehearsal", "FAULT_POINT": "enqueue,sent", "FAULT_FOLDER": str(self.faults_folder),
+            "ENVIRONMENT": "rehearsal", "FAULT_POINT": ",".join(POINTS), "FAULT_FOLDER": str(self.faults_folder),
             "RATE_LIMIT_PER_MINUTE": "1000000", "ENABLE_FOLLOW_UPS": "false",
         }  # fmt: skip
 
@@ -85,6 +89,7 @@ class ChaosStack(Stack):
         self.commands = {name: lines[name] for name in self.processes}
         # Somebody who goes on while the first of a kind is frozen.
         self.commands |= {f"{name}2": lines[name].replace(f"{name}@", f"{name}2@") for name in ("messages", "answers")}
+        self.commands["beat2"] = lines["beat"]
         for name in self.processes:
             self.launch(name)
         wait_for("web", lambda: call("GET", f"{self.url}/health"), START_SECONDS)
@@ -99,7 +104,7 @@ class ChaosStack(Stack):
     # ── Processes ────────────────────────────────────────────────────────────────────────────────────────────────────
     def launch(self, name: str) -> Process:
         """Start a process of ours (again), with what `extra` holds for it."""
-        settings = " ".join(f"{key}={value}" for key, value in self.extra.get(name, {}).items())
+        settings = " ".join(f"{key}={shlex.quote(value)}" for key, value in self.extra.get(name, {}).items())
         process = self.start(name, ["/bin/sh", "-c", f"{settings} {self.commands[name]}".strip()])
         process.log_start = process.log.stat().st_size  # type: ignore[attr-defined]
         self.current[name] = process
@@ -141,11 +146,45 @@ class ChaosStack(Stack):
                     self.launch(name)
                     self.restarts += 1
 
-    def lay_fault(self, point: str, name: str) -> Path:
-        """Let a process die when it next comes to a fault point; the file is gone once it has."""
-        path = self.faults_folder / f"{point}.{self.current[name].popen.pid}"
-        path.touch()
-        return path
+    def lay_fault(self, point: str, name: str) -> list[Path]:
+        """Let a process die when it next comes to a fault point; the file is gone once it has.
+
+        The web process works in a child of the one that holds its port.
+        """
+        pids = sorted(self.servers()) if name == "web" else [self.current[name].popen.pid]
+        paths = [self.faults_folder / f"{point}.{pid}" for pid in pids]
+        for path in paths:
+            path.touch()
+        return paths
+
+    def servers(self) -> set[int]:
+        """The pids that accept from the port which the web's keeper holds."""
+        return {child.pid for child in psutil.Process(self.current["web"].popen.pid).children(recursive=True)}
+
+    def logged(self, name: str, text: str) -> int:
+        """How often a process and its successors said this."""
+        return self.current[name].log.read_text(errors="replace").count(text)
+
+    def memory(self) -> dict[str, int]:
+        """Process → what it and its children have resident, in MB."""
+        found = {}
+        for name, process in list(self.current.items()):
+            with contextlib.suppress(psutil.Error):
+                parent = psutil.Process(process.popen.pid)
+                found[name] = sum(one.memory_info().rss for one in (parent, *parent.children(recursive=True))) // 2**20
+        return found
+
+    def doors(self) -> dict[str, tuple[str, Process]]:
+        """Start doors before PostgreSQL and the broker: variable → its URL through the door, and the door."""
+        broker = "BROKER_URL" if self.broker == "rabbitmq" else "REDIS_URL"
+        found = {}
+        for variable in ("DATABASE_URL", broker):
+            to, port = urlsplit(self.env[variable]).port, free_port()
+            command = [sys.executable, "-m", "tests.rehearsal.chaos.doors", "--port", str(port), "--to", str(to)]
+            door = self.start(f"door-{variable}", command)
+            wait_for(f"a door for {variable}", lambda port=port: _listens(port), START_SECONDS)  # type: ignore[misc]
+            found[variable] = (self.env[variable].replace(f":{to}", f":{port}"), door)
+        return found
 
     # ── Servers ──────────────────────────────────────────────────────────────────────────────────────────────────────
     @contextlib.contextmanager
@@ -166,6 +205,14 @@ class ChaosStack(Stack):
                     raise
                 time.sleep(0.5)
         raise AssertionError
+
+    def signal_broker(self, number: int) -> None:
+        """SIGSTOP: it keeps its connections and says nothing, as behind a half-open link."""
+        if self.broker == "rabbitmq":
+            self.rabbitmq.signal(number)
+        else:
+            assert self.redis.process is not None
+            self.redis.process.send_signal(number)
 
     def redis_client(self) -> Any:
         import redis

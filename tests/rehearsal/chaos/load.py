@@ -23,6 +23,8 @@ PHRASES = (
 WEBHOOK_TRIES = 3
 #: A manager's message cannot be sent while the web process is away: it is tried so often, a second apart.
 MANAGER_TRIES = 20
+#: A manager takes over at any moment up to so long after the customer's words, in seconds.
+LATEST_TAKEOVER = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Mischief:
     dropped: float = 0.0
     reordered: float = 0.1
     taken_over: float = 0.15
+    burst: tuple[int, float] | None = None
+    """Every burst has so many messages within so many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,7 @@ def plan(random: Random, numbers: Numbers, conversations: int, seconds: float, m
         actions += bursts
         if random.random() < mischief.taken_over:
             after = random.choice(bursts)
-            at = after.at + max(said.after for said in after.messages) + random.uniform(0.1, 1.5)
+            at = after.at + max(said.after for said in after.messages) + random.uniform(0.0, LATEST_TAKEOVER)
             actions.append(Takeover(at, phone, random.choice(("phone", "api"))))
     return sorted(actions, key=lambda action: action.at)
 
@@ -103,11 +107,15 @@ def _bursts(random: Random, numbers: Numbers, phone: str, seconds: float, mischi
     starts = sorted(random.uniform(0.0, seconds) for _ in range(random.choice((1, 1, 2, 3))))
     for at in starts:
         count, after, messages = random.choice((1, 1, 1, 2, 2, 3, 4, 5)), 0.0, []
+        longest = 0.6
+        if mischief.burst is not None:
+            count = mischief.burst[0]
+            longest = 2 * mischief.burst[1] / count
         for _ in range(count):
             token, identifier = numbers.message()
             text = f"{random.choice(PHRASES)} {token}"
             messages.append(Said(token, identifier, text, random.random() < mischief.voice, after, _posts(random, mischief)))
-            after += random.uniform(0.05, 0.6)
+            after += random.uniform(0.05, longest)
         if count > 1 and random.random() < mischief.reordered:
             messages = _reordered(messages)
         yield Burst(at, phone, tuple(messages))

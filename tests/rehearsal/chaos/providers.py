@@ -2,8 +2,8 @@
 
     python -m tests.rehearsal.chaos.providers wappi --port N --door N
 
-The product speaks to the *door*, a forwarder in the same process: closed, it refuses connections and cuts those it has. The
-control paths under `/_sandbox/` are reached past it, at the port itself.
+The product speaks to the *door* (`doors`), a forwarder in the same process. The control paths under `/_sandbox/` are reached
+past it, at the port itself.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import argparse
 import asyncio
 import contextlib
 import json
+import random
 import re
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2
@@ -23,13 +25,17 @@ import uvicorn
 
 from tests.sandbox.llm import FakeLLM, Fault, _refuse, _respond
 from tests.sandbox.llm_answers import Prompted, default, fill
+from tests.sandbox.server import Fault as Failure
 from tests.sandbox.server import Request, Response, as_json
 from tests.sandbox.speech import recording
 from tests.sandbox.wappi import PROFILE, FakeWappi, Profile
 
+from .doors import Door
+
 TOKEN = re.compile(r"#m\d+")
 #: What the fake model writes before the tokens of the messages it was asked to answer.
 ANSWERED = "answered"
+SEND = "/message/send"
 _begun: ContextVar[float] = ContextVar("begun", default=0.0)
 
 
@@ -40,10 +46,12 @@ class Hold:
     left: int = 0
     seconds: float = 0.0
     held: int = 0
+    audio: bool = False
+    """Only answers of those who listen."""
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def begin(self, left: int, seconds: float) -> None:
-        self.left, self.seconds, self.held = left, seconds, 0
+    def begin(self, left: int, seconds: float = 0.0, *, audio: bool = False) -> None:
+        self.left, self.seconds, self.audio, self.held = left, seconds, audio, 0
         self.released = asyncio.Event()
 
     def end(self) -> None:
@@ -60,49 +68,24 @@ class Hold:
             await asyncio.wait_for(self.released.wait(), self.seconds or None)
 
 
-class Door:
-    """Forwards TCP connections to a port of this machine while it is open."""
+@dataclass
+class Mix:
+    """Calls that fail at random: this share of them, each in one of these ways."""
 
-    def __init__(self, port: int, to: int) -> None:
-        self.port, self.to = port, to
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+    share: float = 0.0
+    ways: list[Any] = field(default_factory=list)
 
-    async def open(self) -> None:
-        if self._server is None:
-            self._server = await asyncio.start_server(self._through, "127.0.0.1", self.port, backlog=512)
-
-    async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for writer in list(self._writers):
-            writer.transport.abort()
-
-    async def _through(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self.to)
-        except OSError:
-            writer.transport.abort()
-            return
-        pair = {writer, inner_writer}
-        self._writers |= pair
-        try:
-            await asyncio.gather(_pipe(reader, inner_writer), _pipe(inner_reader, writer))
-        finally:
-            self._writers -= pair
-            for one in pair:
-                one.close()
+    def strikes(self) -> Any | None:
+        """The way in which this call fails, or None."""
+        return random.choice(self.ways) if random.random() < self.share else None
 
 
-async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    # uvloop says RuntimeError of a connection that was closed meanwhile.
-    with contextlib.suppress(OSError, RuntimeError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    with contextlib.suppress(OSError, RuntimeError):
-        writer.write_eof()
+def _turn(door: Door, wanted: dict[str, Any]) -> None:
+    """`{"frozen": true}`, then `{"frozen": false}`: what came meanwhile is lost."""
+    if wanted["frozen"]:
+        door.freeze()
+    else:
+        door.thaw(lost=True)
 
 
 class ChaosWappi(FakeWappi):
@@ -110,13 +93,16 @@ class ChaosWappi(FakeWappi):
 
     def __init__(self, door: Door) -> None:
         super().__init__()
-        self.door, self.hold = door, Hold()
+        self.door, self.hold, self.mix = door, Hold(), Mix()
 
     def reset(self) -> None:
         super().reset()
         self.shown: dict[str, dict[str, float]] = {}
         """Message id → `begun`, when it was first shown, and `known`, when a webhook with it was first answered 2xx."""
         self.refusals: list[float] = []
+        self.attempts: list[dict[str, float]] = []
+        """Every request to send: when it `begun`, when it was `answered`, its `status`, and the `after` it was told, in
+        seconds."""
 
     async def started(self) -> None:
         await super().started()
@@ -124,13 +110,36 @@ class ChaosWappi(FakeWappi):
 
     def _routes(self) -> None:
         super()._routes()
-        for path, control in (("burst", self._burst), ("hold", self._hold), ("door", self._door), ("token", self._token)):
+        for path, control in (
+            ("burst", self._burst), ("hold", self._hold), ("door", self._door), ("token", self._token),
+            ("mix", self._mix),
+        ):
             self.route("POST", f"/_sandbox/{path}")(control)
         self.route("GET", "/_sandbox/record")(self._record)
 
     async def _http(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         _begun.set(time.time())
-        await super()._http(scope, receive, send)
+        await super()._http(scope, receive, self._noting(send) if scope["path"].endswith(SEND) else send)
+
+    def _noting(self, send: Any) -> Any:
+        async def noting(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                headers = {name.decode(): value.decode() for name, value in message["headers"]}
+                self.attempts.append({
+                    "begun": _begun.get(), "answered": time.time(), "status": message["status"],
+                    "after": _seconds(headers.get("retry-after", "")),
+                })  # fmt: skip
+            await send(message)
+
+        # The fake that cuts a connection reaches for its transport.
+        noting.__self__ = send.__self__  # type: ignore[attr-defined]
+        return noting
+
+    def _next_fault(self, path: str) -> Failure | None:
+        fault = super()._next_fault(path)
+        if fault is None and path.endswith(SEND) and (status := self.mix.strikes()):
+            return Failure(status=status, body="")
+        return fault
 
     # ── What the product asks ────────────────────────────────────────────────────────────────────────────────────────
     async def _message_send(self, request: Request, profile: Profile) -> Response:
@@ -189,13 +198,22 @@ class ChaosWappi(FakeWappi):
         """`{"left": 5, "seconds": 0}` holds answers of accepted sends, `{}` lets them go; answers how many were held."""
         wanted = request.json()
         if wanted:
-            self.hold.begin(wanted["left"], wanted.get("seconds", 0.0))
+            self.hold.begin(**wanted)
         else:
             self.hold.end()
         return as_json({"held": self.hold.held})
 
     async def _door(self, request: Request) -> Response:
-        await (self.door.open() if request.json()["open"] else self.door.close())
+        wanted = request.json()
+        if "frozen" in wanted:
+            _turn(self.door, wanted)
+        else:
+            await (self.door.open() if wanted["open"] else self.door.close())
+        return as_json({})
+
+    async def _mix(self, request: Request) -> Response:
+        """`{"share": 0.3, "ways": [503, 502]}`: sends that are refused at random."""
+        self.mix = Mix(**request.json())
         return as_json({})
 
     async def _token(self, request: Request) -> Response:
@@ -206,7 +224,7 @@ class ChaosWappi(FakeWappi):
         """Accepted sends from number `since` on, when messages were shown, webhooks still to come."""
         return as_json({
             "ledger": self.ledger[int(request.query.get("since", 0)) :], "shown": self.shown, "coming": len(self._pending),
-            "refused": len(self.refusals), "held": self.hold.held,
+            "refused": len(self.refusals), "held": self.hold.held, "attempts": self.attempts[int(request.query.get("attempts", 0)) :],
         })  # fmt: skip
 
 
@@ -215,7 +233,7 @@ class ChaosLLM(FakeLLM):
 
     def __init__(self, door: Door, latency: float) -> None:
         super().__init__(latency=latency, script=echo, keep_bodies=False)
-        self.door, self.hold, self.down = door, Hold(), False
+        self.door, self.hold, self.mix, self.down = door, Hold(), Mix(), False
 
     async def started(self) -> None:
         await self.door.open()
@@ -223,9 +241,13 @@ class ChaosLLM(FakeLLM):
     async def _control(self, action: str, body: bytes, send: Any) -> None:
         given = json.loads(body) if body else {}
         if action == "hold":
-            self.hold.begin(given["left"], given.get("seconds", 0.0)) if given else self.hold.end()
+            self.hold.begin(**given) if given else self.hold.end()
         elif action == "down":
             self.down = given["down"]
+        elif action == "door" and "frozen" in given:
+            _turn(self.door, given)
+        elif action == "mix":
+            self.mix = Mix(**given)
         elif action == "door":
             await (self.door.open() if given["open"] else self.door.close())
         elif action == "clear":
@@ -238,8 +260,20 @@ class ChaosLLM(FakeLLM):
     async def _answer(self, prompted: Prompted, fault: Fault | None, receive: Any, send: Any) -> int:
         if self.down:
             return await _refuse(prompted, Fault("unavailable"), send)
-        await self.hold.wait()
+        if prompted.audio or not self.hold.audio:
+            await self.hold.wait()
         return await super()._answer(prompted, fault, receive, send)
+
+    def _next_fault(self, model: str) -> Fault | None:
+        fault = super()._next_fault(model)
+        return Fault(kind) if fault is None and (kind := self.mix.strikes()) else fault
+
+
+def _seconds(after: str) -> float:
+    """What a Retry-After asks for, in seconds from now; 0 where there is none."""
+    if not after:
+        return 0.0
+    return float(after) if after.isdigit() else max(0.0, parsedate_to_datetime(after).timestamp() - time.time())
 
 
 def echo(prompted: Prompted) -> Any:

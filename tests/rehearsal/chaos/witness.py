@@ -37,12 +37,29 @@ WHERE (degraded OR reason IN ('unheard', 'untraceable')) AND conversation_id = A
 _UNCONFIRMED = """
 SELECT count(*) FROM conversations_message WHERE state = 'unconfirmed' AND conversation_id = ANY(%s)
 """
-#: Work that somebody will still do by itself. An unconfirmed message is looked up in the history after ten seconds.
+#: Turns in somebody's hands: a step's lease, or that of the message on its way.
+_LEASED = """
+SELECT t.id FROM conversations_turn t WHERE t.stage IN ('transcribe', 'classify', 'answer', 'deliver')
+  AND (t.leased_until > now() OR EXISTS (
+    SELECT 1 FROM conversations_message m
+    WHERE m.turn_id = t.id AND m.direction = 'out' AND m.state = 'sending' AND m.leased_until > now()))
+"""
+#: When the last of these turns had its next entry: what joins it is not anybody's work.
+_RESUMED = """
+SELECT extract(epoch FROM max(next)) FROM (
+    SELECT min((entry->>'at')::timestamptz) AS next
+    FROM conversations_turn t CROSS JOIN jsonb_array_elements(t.timeline) AS entry
+    WHERE (entry->>'at')::timestamptz > to_timestamp(%s) AND entry->>'what' NOT IN ('received', 'joined') AND t.id = ANY(%s)
+    GROUP BY t.id) AS entries
+"""
+#: Work that somebody will still do by itself. An unconfirmed message is looked up in the history after ten seconds; what
+#: was looked up in vain is put off for a minute.
 _AT_WORK = """
 SELECT (SELECT count(*) FROM channels_inboundevent WHERE state = 'new'),
     (SELECT count(*) FROM conversations_turn WHERE stage IN ('transcribe', 'classify', 'answer', 'deliver')),
     (SELECT count(*) FROM conversations_message WHERE state IN ('queued', 'sending')),
-    (SELECT count(*) FROM conversations_message WHERE state = 'unconfirmed' AND state_changed_at > now() - interval '16 seconds')
+    (SELECT count(*) FROM conversations_message WHERE state = 'unconfirmed' AND state_changed_at > now() - interval '16 seconds'
+        AND next_attempt_at < now() + interval '50 seconds')
 """
 AT_WORK = ("events", "turns", "messages", "unconfirmed")
 
@@ -60,6 +77,24 @@ class Quiet:
 
     def since(self, over: float) -> float:
         return max(0.0, self.at - over)
+
+
+@dataclass(frozen=True, slots=True)
+class InHand:
+    """The turns that somebody had in hand at a moment."""
+
+    at: float
+    turns: list[int]
+
+    @classmethod
+    def now(cls, stack: ChaosStack) -> InHand:
+        at = time.time()
+        return cls(at, [row[0] for row in stack.rows(_LEASED)])
+
+    def resumed(self, stack: ChaosStack) -> float | None:
+        """Seconds until something was done about the last of them; None: there were none, or people have taken them."""
+        (found,) = stack.rows(_RESUMED, self.at, self.turns)
+        return None if found[0] is None else float(found[0]) - self.at
 
 
 class Witness:
