@@ -29,11 +29,12 @@ _payload = InboundEvent._meta.get_field("payload")
 
 _STORE = """
 INSERT INTO channels_inboundevent (channel_id, external_id, lane, source, payload)
-SELECT %(channel)s, e.id, e.lane, %(source)s, e.payload
-FROM unnest(%(ids)s::text[], %(lanes)s::text[], %(payloads)s::bytea[]) WITH ORDINALITY AS e (id, lane, payload, n)
+SELECT e.channel, e.id, e.lane, %(source)s, e.payload
+FROM unnest(%(channels)s::bigint[], %(ids)s::text[], %(lanes)s::text[], %(payloads)s::bytea[]) WITH ORDINALITY
+    AS e (channel, id, lane, payload, n)
 ORDER BY e.n
 ON CONFLICT DO NOTHING
-RETURNING id, lane
+RETURNING id, channel_id, external_id, lane
 """
 
 
@@ -42,22 +43,31 @@ def store(channel_id: int, events: Sequence[RawEvent], source: str) -> list[int]
 
     Called within a transaction, the events and whatever else it holds (a poll cursor) become durable together.
     """
-    if not events:
-        return []
+    return store_all([(channel_id, events)], source)[0]
+
+
+def store_all(batches: Sequence[tuple[int, Sequence[RawEvent]]], source: str) -> list[list[int]]:
+    """As `store`, for the events of several requests at once: channel id and events each. All are stored, or none."""
+    arrived = [(channel_id, event.external_id[:255], event) for channel_id, events in batches for event in events]
+    if not arrived:
+        return [[] for _batch in batches]
     stored = rows(
         _STORE,
         {
-            "channel": channel_id,
             "source": source,
-            "ids": [event.external_id[:255] for event in events],
-            "lanes": [lane(event.lane) for event in events],
-            "payloads": [_payload.seal(event.payload) for event in events],
+            "channels": [channel_id for channel_id, _id, _event in arrived],
+            "ids": [external_id for _channel, external_id, _event in arrived],
+            "lanes": [lane(event.lane) for _channel, _id, event in arrived],
+            "payloads": [_payload.seal(event.payload) for _channel, _id, event in arrived],
         },
     )
-    heads = {event.lane or event.id: event.id for event in reversed(stored)}
-    for event_id in heads.values():
+    heads = {(event.channel_id, event.lane or event.id): event.id for event in reversed(stored)}
+    for event_id in sorted(heads.values()):
         steps.start("receive", event_id)
-    return [event.id for event in stored]
+    new = {(event.channel_id, event.external_id): event.id for event in stored}
+    # What two requests brought at once counts for the first of them.
+    found = [[new.pop((channel_id, event.external_id[:255]), None) for event in events] for channel_id, events in batches]
+    return [[event_id for event_id in ids if event_id is not None] for ids in found]
 
 
 def lane(chat: str) -> str:

@@ -176,6 +176,8 @@ def _environment(var: Path, given: Mapping[str, str], ports: Mapping[str, int]) 
         "VAR_DIR": str(var),
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "PYTHONUNBUFFERED": "1",
+        # Otherwise every thread may get a heap of its own, and none gives back what another one has freed.
+        "MALLOC_ARENA_MAX": given.get("MALLOC_ARENA_MAX") or "2",
         # Said once, by the supervisor, instead of by every worker.
         "PYTHONWARNINGS": "ignore:You're running the worker with superuser",
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), given.get("PATH", os.defpath)]),

@@ -1,18 +1,26 @@
-"""Runs the processes of the Procfile together: all of them, or none."""
+"""Runs the processes of the Procfile together: all of them, or none. `supervise()` starts it as a process of its own,
+
+which imports the product once and forks Celery's processes from there (`forks`), and does not know what only the servers
+and their starter may know.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import multiprocessing
 import os
+import select
 import signal
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import honcho.manager
 import honcho.process
@@ -20,6 +28,7 @@ from honcho.environ import parse_procfile
 
 from foundation.processes import dies_with_parent
 
+from . import forks
 from .embedded import Server
 
 #: Seconds between SIGTERM and SIGKILL: a reply that a language model is composing right now may still be sent.
@@ -28,6 +37,11 @@ KILL_WAIT = 20
 READY_INTERVAL = 0.5
 #: Seconds that the workers need a little longer than the site.
 SETTLING = 1.5
+#: Seconds between two looks at the embedded servers.
+TICK = 0.1
+READY = "ready"
+#: An argument that means nothing: its place in the process list is where forks show what they are.
+TITLE_ROOM = " " * 400
 
 
 class Signals:
@@ -63,22 +77,24 @@ class Process(honcho.process.Process):
         super().run(events, ignore_signals)
 
     @staticmethod
-    def _start_child(cmd: str, **kwargs: Any) -> honcho.process.Popen:
+    def _start_child(cmd: str, **kwargs: Any) -> honcho.process.Popen | forks.Forked:
+        arguments = forks.celery_arguments(cmd, kwargs["env"]) if forks.supported() else None
+        if arguments is not None:
+            return forks.Forked(arguments, kwargs["env"])
         return honcho.process.Popen(cmd, preexec_fn=dies_with_parent(signal.SIGKILL), **kwargs)
 
 
 class Supervisor(honcho.manager.Manager):
-    """honcho's manager that also ends with the embedded servers, and tells when the site answers.
+    """honcho's manager that also tells when the site answers.
 
-    After `loop()`, `ended_by` says what ended it: a process's or server's name, or "" when it was asked to.
+    After `loop()`, `ended_by` names the process that ended it; it is "" when it was asked to end.
     """
 
-    def __init__(self, servers: Sequence[Server], health_url: str, on_ready: Callable[[], None]) -> None:
+    def __init__(self, health_url: str, on_ready: Callable[[], None]) -> None:
         super().__init__()
         honcho.manager.KILL_WAIT = KILL_WAIT
         self._procmgr = Signals()
         self._process_ctor = Process
-        self._servers = servers
         self._health_url = health_url
         self._on_ready: Callable[[], None] | None = on_ready
         self._next_look = 0.0
@@ -92,6 +108,10 @@ class Supervisor(honcho.manager.Manager):
             super().terminate()
         self._asked = True
 
+    def end_when_started(self) -> None:
+        """For a signal that comes before the loop listens to any."""
+        self._asked = True
+
     def sweep(self) -> None:
         """After the loop: no child of an ended process may stay."""
         for process in self._processes.values():
@@ -100,7 +120,7 @@ class Supervisor(honcho.manager.Manager):
 
     def _any_stopped(self) -> bool:
         """The loop asks this ten times a second whether it is time to end everything."""
-        stopped = self._asked or self._stopped_process() or self._stopped_server()
+        stopped = self._asked or self._stopped_process()
         if not stopped:
             self._look_whether_ready()
         return stopped
@@ -109,14 +129,6 @@ class Supervisor(honcho.manager.Manager):
         for name, process in self._processes.items():
             if process.get("returncode") is not None:
                 self.ended_by = name
-                return True
-        return False
-
-    def _stopped_server(self) -> bool:
-        for server in self._servers:
-            if server.died():
-                self.ended_by = server.name
-                self._system_print(f"{server.name} has ended; its log is {server.log}\n")
                 return True
         return False
 
@@ -142,6 +154,20 @@ def _answers(url: str) -> bool:
     return True
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What the supervisor's process is told, on its standard input: whatever must not be in anyone's environment too."""
+
+    procfile: str
+    health_url: str
+    #: Process → what only it may see in its environment.
+    extra: Mapping[str, Mapping[str, str]]
+    #: Names of the lines to run; empty: all.
+    names: Sequence[str]
+    #: Where it reports: a file descriptor.
+    report: int
+
+
 def supervise(
     procfile: Path,
     environment: Mapping[str, str],
@@ -154,21 +180,109 @@ def supervise(
 
     `extra` holds what only one process may see in its environment. Returns who ended it: "" for a signal.
     """
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb", buffering=0) as reports:
+        plan = Plan(str(procfile), health_url, extra, (), writer)
+        process = start(plan, environment)
+        os.close(writer)
+        return _Watch(process, servers, reports, on_ready).run()
+
+
+def start(plan: Plan, environment: Mapping[str, str], **options: Any) -> subprocess.Popen[bytes]:
+    """Start the supervisor's process, in a session of its own: what the terminal says comes to whoever starts it."""
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "config.supervisor", TITLE_ROOM],
+        env=dict(environment),
+        cwd=str(Path(plan.procfile).parent),
+        stdin=subprocess.PIPE,
+        pass_fds=(plan.report,),
+        start_new_session=True,
+        preexec_fn=dies_with_parent(signal.SIGKILL),
+        **options,
+    )
+    assert process.stdin
+    with contextlib.suppress(BrokenPipeError), process.stdin as told:
+        told.write(json.dumps(asdict(plan)).encode())
+    return process
+
+
+class _Watch:
+    """Beside the supervisor's process: hands signals on, ends it with the servers, and hears what it reports."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], servers: Sequence[Server], reports: IO[bytes], on_ready: Callable[[], None]
+    ) -> None:
+        self.process, self.servers, self.reports, self.on_ready = process, servers, reports, on_ready
+        self.ended_by = ""
+        self.asked = False
+
+    def run(self) -> str:
+        """Until the supervisor has ended. Returns who ended it."""
+        before = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        before[signal.SIGHUP] = signal.getsignal(signal.SIGHUP)
+        if before[signal.SIGHUP] != signal.SIG_IGN:
+            # A closed terminal ends everything in order, unless started under nohup.
+            signal.signal(signal.SIGHUP, self._ask)
+        try:
+            while self.process.poll() is None:
+                self._look_at_servers()
+                self._hear(TICK)
+            self._hear(0)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if self.process.returncode and not self.ended_by and not self.asked:
+            self.ended_by = "the supervisor"
+        return self.ended_by
+
+    def _ask(self, *_: Any) -> None:
+        self.asked = True
+        self.process.terminate()
+
+    def _look_at_servers(self) -> None:
+        died = next((server for server in self.servers if server.died()), None)
+        if died and not self.ended_by:
+            self.ended_by = died.name
+            sys.stdout.write(f"{died.name} has ended; its log is {died.log}\n")
+            sys.stdout.flush()
+            self.process.terminate()
+
+    def _hear(self, seconds: float) -> None:
+        if not select.select([self.reports], [], [], seconds)[0]:
+            return
+        for line in self.reports.read(4096).decode().splitlines():
+            if line == READY:
+                self.on_ready()
+            elif not self.ended_by and not self.asked:
+                self.ended_by = line
+
+
+def main() -> int:
+    """The supervisor's process: runs the plan that it is told until a process ends or SIGTERM comes."""
     # honcho starts each process from a fork of this one; the watch over the parent needs exactly that.
     multiprocessing.set_start_method("fork", force=True)
-    supervisor = Supervisor(servers, health_url, on_ready)
-    for name, command in parse_procfile(procfile.read_text()).processes.items():
-        environ = {**environment, **extra.get(name, {})}
-        supervisor.add_process(name, command, env=environ, cwd=str(procfile.parent))
-    signal.signal(signal.SIGHUP, partial(_hang_up, signal.getsignal(signal.SIGHUP)))
+    plan = Plan(**json.load(sys.stdin))
+    supervisor = Supervisor(plan.health_url, lambda: _report(plan, READY))
+    signal.signal(signal.SIGTERM, lambda *_: supervisor.end_when_started())
+    lines = parse_procfile(Path(plan.procfile).read_text()).processes
+    chosen = {name: command for name, command in lines.items() if name in plan.names or not plan.names}
+    if forks.supported() and any(forks.celery_arguments(command, os.environ) for command in chosen.values()):
+        forks.warm()
+    for name, command in chosen.items():
+        environ = {**os.environ, **plan.extra.get(name, {})}
+        supervisor.add_process(name, command, env=environ, cwd=str(Path(plan.procfile).parent))
     try:
         supervisor.loop()
     finally:
         supervisor.sweep()
-    return supervisor.ended_by
+    _report(plan, supervisor.ended_by)
+    return 0
 
 
-def _hang_up(previous: Any, *_: Any) -> None:
-    """A closed terminal ends everything in order, unless started under nohup."""
-    if previous != signal.SIG_IGN:
-        os.kill(os.getpid(), signal.SIGTERM)
+def _report(plan: Plan, said: str) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        os.write(plan.report, f"{said}\n".encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -44,7 +44,7 @@ def main() -> None:
     """Serve on the inherited socket until SIGTERM."""
     listener = socket.socket(fileno=int(os.environ["LISTEN_FD"]))
     config = uvicorn.Config(
-        "config.asgi:application",
+        "config.doors:application",
         access_log=False,
         proxy_headers=False,
         server_header=False,

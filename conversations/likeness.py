@@ -11,8 +11,10 @@ import gzip
 import json
 import math
 import re
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,8 @@ def telling(names: Mapping[str, str], messages: Sequence[str], kind: str, most: 
     """The whole words that speak most for `kind`, strongest first: what a manager is shown as the reason."""
     known, _bias = _weights()
     place = CLASSES.index(kind)
-    words = {word: known[f"w:{word}"] for text in messages for word in tokens(text) if f"w:{word}" in known and word.isalpha()}
+    spoken = dict.fromkeys(word for text in messages for word in tokens(text) if word.isalpha())
+    words = {word: weights for word in spoken if (weights := known.get(f"w:{word}")) is not None}
     lead = {word: weights[place] - max(w for n, w in enumerate(weights) if n != place) for word, weights in words.items()}
     return [word for word in sorted(lead, key=lead.__getitem__, reverse=True)[:most] if lead[word] > 0]
 
@@ -85,8 +88,21 @@ def _of_shape(names: Mapping[str, str], messages: Sequence[str]) -> Iterator[str
             yield f"n:{word}"
 
 
+class _Weights:
+    """Features and their weights in the order of `CLASSES`; in one array, because as tuples they would take 10 MB more."""
+
+    def __init__(self, weights: Mapping[str, Sequence[float]]) -> None:
+        self._places = {feature: place for place, feature in enumerate(weights)}
+        self._flat = array("d", chain.from_iterable(weights.values()))
+
+    def get(self, feature: str) -> Sequence[float] | None:
+        if (place := self._places.get(feature)) is None:
+            return None
+        return self._flat[place * len(CLASSES) : (place + 1) * len(CLASSES)]
+
+
 @cache
-def _weights() -> tuple[Mapping[str, tuple[float, ...]], tuple[float, ...]]:
+def _weights() -> tuple[_Weights, tuple[float, ...]]:
     with gzip.open(WEIGHTS, "rt", encoding="utf-8") as file:
         stored: dict[str, Any] = json.load(file)
-    return {feature: tuple(weights) for feature, weights in stored["weights"].items()}, tuple(stored["bias"])
+    return _Weights(stored["weights"]), tuple(stored["bias"])

@@ -6,11 +6,13 @@ import logging
 import math
 import queue
 import threading
+from typing import Any
 
 from celery import current_app
 from django.conf import settings
 from django.db import transaction
 from kombu.exceptions import OperationalError
+from kombu.transport import redis as kombu_redis
 
 from . import faults
 
@@ -29,6 +31,7 @@ def kick(task: str, row_id: int, *, delay: float = 0) -> None:
     `delay` is in seconds and short (at most 60): longer waits are columns that a sweeper reads. Never raises for a
     broker that is away, and never makes a web request wait for it: the sweeper finds the row.
     """
+
     def send() -> None:
         (_hand_over if settings.KICK_IN_BACKGROUND else _publish)(task, row_id, delay)
 
@@ -63,3 +66,25 @@ def _hand_over(task: str, row_id: int, delay: float) -> None:
 def _publish_waiting() -> None:
     while True:
         _publish(*_waiting.get())
+
+
+def _keep_clients() -> None:
+    """Let a kombu channel make its Redis client once instead of for each command: publish, take over, acknowledge.
+
+    Making one copies two hundred entries, six times a message. It holds no connection: that comes from the channel's pool.
+    """
+    original: Any = kombu_redis.Channel._create_client
+
+    def _create_client(self: Any, asynchronous: bool = False) -> Any:
+        if asynchronous:
+            return original(self, asynchronous)
+        kept = vars(self).get("_kept_client")
+        # The pool is another one after the connection was lost.
+        if kept is None or kept.connection_pool is not self.pool:
+            kept = self._kept_client = original(self)
+        return kept
+
+    setattr(kombu_redis.Channel, "_create_client", _create_client)  # noqa: B010  a library's method, replaced on purpose
+
+
+_keep_clients()

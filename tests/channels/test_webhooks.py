@@ -147,7 +147,7 @@ def test_without_a_database_nothing_is_acknowledged(wappi: Channel, monkeypatch:
     def away(*args: Any) -> Any:
         raise OperationalError("away")
 
-    monkeypatch.setattr(inbox, "store", away)
+    monkeypatch.setattr(inbox, "store_all", away)
     answer = post(path(wappi), as_bytes(text_message()))
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
 

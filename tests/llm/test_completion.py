@@ -297,11 +297,11 @@ def test_a_saved_change_is_seen_at_once(fake: FakeLLM, saved: Row) -> None:
 
 
 def test_an_answer_is_worth_more_than_its_journal_line(fake: FakeLLM, saved: Row, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(**_fields: object) -> None:
+    def away(*_statement: object) -> None:
         raise DatabaseError
 
     saved()
-    monkeypatch.setattr(Usage.objects, "create", away)
+    monkeypatch.setattr("llm.usage.execute", away)
     assert complete(asking()).answer.reply == QUOTE
 
 

@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 from honcho.environ import parse_procfile
 
 from config import stack as product
+from config import supervisor
 from tests.sandbox.wappi_rows import TOKEN
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -88,6 +89,8 @@ class Stack:
     latency_ms: int = 0
     prepared: Callable[[Mapping[str, str]], object] | None = None
     """Called with the processes' environment when the database is ready, before any process of the product runs."""
+    together: bool = False
+    """One supervisor runs the processes, as `script/server` does; else each is a command of its own and can be replaced."""
     running: list[Process] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
 
@@ -138,13 +141,25 @@ class Stack:
         wait_for(f"fake {name}", lambda: _listens(int(port)), START_SECONDS)
 
     def _procfile(self) -> None:
+        if self.together:
+            self._supervised()
         lines = parse_procfile((ROOT / "Procfile").read_text()).processes
-        for name in self.processes:
+        for name in () if self.together else self.processes:
             self.start(name, ["/bin/sh", "-c", lines[name]])
         wait_for("web", lambda: call("GET", f"{self.url}/health"), START_SECONDS)
         for process in self.running:
             if process.name in ("messages", "answers", "files"):
                 wait_for(process.name, lambda p=process: p.says("ready."), START_SECONDS)  # type: ignore[misc]
+
+    def _supervised(self) -> None:
+        log, nobody = self.logs / "product.log", os.open(os.devnull, os.O_WRONLY)
+        with log.open("wb") as output:
+            plan = supervisor.Plan(str(ROOT / "Procfile"), f"{self.url}/health", {}, list(self.processes), nobody)
+            product_process = supervisor.start(plan, self.env, stdout=output, stderr=output)
+        os.close(nobody)
+        self.running.append(Process("product", product_process, log))
+        workers = sum(name in ("messages", "answers", "files") for name in self.processes)
+        wait_for("workers", lambda: log.read_text(errors="replace").count(" ready.") == workers, START_SECONDS)
 
     def start(self, name: str, command: Sequence[str]) -> Process:
         """Start one more process of the stack, its output in `logs/<name>.log`."""

