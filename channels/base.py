@@ -74,6 +74,53 @@ class InboundMessage:
     """Location, contact card and the like: `{"latitude": …, "longitude": …}`, `{"name": …, "phone": …}`."""
 
 
+class Markup(StrEnum):
+    """How a channel wants bold, italic and links written; `channels.rich` renders our own marks into it."""
+
+    PLAIN = "plain"
+    WHATSAPP = "whatsapp"
+    HTML = "html"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a customer may tap. `id` (at most 64 bytes) comes back as `InboundMessage.action`, the same on every channel."""
+
+    id: str
+    title: str
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderTemplate:
+    """A template as the provider lists it, for a manager to choose from."""
+
+    name: str
+    language: str
+    status: str
+    """The provider's word: APPROVED, PENDING, REJECTED, PAUSED, DISABLED."""
+    category: str
+    """MARKETING, UTILITY or AUTHENTICATION."""
+    body: str
+    placeholders: int
+    """How many values its body takes, in their order."""
+    obstacle: str = ""
+    """Why it cannot be sent from here, in words for a manager; empty: it can."""
+
+    @property
+    def usable(self) -> bool:
+        return self.status == "APPROVED" and not self.obstacle
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateUse:
+    """A template that the provider has approved, with the values of its placeholders in their order."""
+
+    name: str
+    language: str
+    values: Sequence[str] = ()
+
+
 class Receipt(StrEnum):
     SENT = "sent"
     DELIVERED = "delivered"
@@ -89,6 +136,8 @@ class DeliveryReceipt:
     status: Receipt
     at: datetime
     reason: str = ""
+    key: str = ""
+    """Our own id of the message, where the provider gives back what `OutboundMessage.key` told it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +168,12 @@ class Skipped:
     reason: str
 
 
-Event = InboundMessage | DeliveryReceipt | Echo | SessionChange | Skipped
+@dataclass(frozen=True, slots=True)
+class News:
+    """Only a ring: the provider has something new, which a poll will bring."""
+
+
+Event = InboundMessage | DeliveryReceipt | Echo | SessionChange | News | Skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +196,27 @@ class OutboundFile:
 
 @dataclass(frozen=True, slots=True)
 class OutboundMessage:
-    """What the outbox hands to `Adapter.send`. `key` is our own id of the message, the same on every attempt."""
+    """What the outbox hands to `Adapter.send`. `key` is our own id of the message, the same on every attempt.
+
+    The core has cut it to the channel's capabilities already: the text by `rich.split`, the choices by `rich.page`.
+    """
 
     key: str
     to: str
     """The recipient's `source_id`."""
     text: str = ""
+    """With our own marks: `**bold**`, `_italic_`, `[words](https://…)`. The adapter renders them (`rich.render`)."""
     reply_to: str = ""
     files: Sequence[OutboundFile] = ()
+    voice: OutboundFile | None = None
+    """The same words spoken, as OGG/Opus; the text is always sent too, in a message of its own."""
+    choices: Sequence[Choice] = ()
+    menu: str = ""
+    """The words on the control that opens a list of choices, where the channel has one."""
+    template: TemplateUse | None = None
+    """Sent instead of the text, which is what the template says, for our own records."""
+    asks_phone: bool = False
+    """Offer a button by which the customer shares their phone number, where `capabilities` say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +258,18 @@ class Capabilities:
 
     max_length: int
     voice: bool = False
+    """Customers' voice messages arrive."""
+    speaks: bool = False
+    """Voice messages of ours can be sent."""
     files: bool = False
-    buttons: int = 0
+    markup: Markup = Markup.PLAIN
+    choices: int = 0
+    """How many choices one message may carry; 0: the core writes them into the text, numbered."""
+    templates: bool = False
+    """Outside the reply window an approved template may be sent."""
+    asks_phone: bool = False
+    sessions: bool = False
+    """The connection is a session that is linked, started and stopped here: the adapter is a `Linked` one as well."""
     edit: bool = False
     history: bool = False
     """The provider keeps what was said: missed messages and unconfirmed sends can be looked up."""
@@ -205,6 +282,9 @@ class Capabilities:
     attests_phone: bool = False
     """The sender's phone is proven by the provider, so the same phone on another such channel is the same person."""
     reply_window: timedelta | None = None
+    """So long after the customer's last message anything may be written; None: always."""
+    fragile: bool = False
+    """An unofficial gateway, whose number may be blocked for writing to people unasked: see `channels.pacing`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,8 +359,21 @@ class Adapter(ABC):
     def mark_read(self, source_id: str, external_id: str) -> None:
         """Tell the provider that the customer's message was read; does nothing where that is unknown."""
 
-    def typing(self, source_id: str) -> None:
-        """Show the customer that an answer is being written; does nothing where that is unknown."""
+    def typing(self, source_id: str, external_id: str = "") -> None:
+        """Show the customer that an answer to their message (its external id) is being written; does nothing where that is
+        unknown."""
+
+    def resolve(self, sender: Sender) -> Sender:
+        """What the provider can tell of a sender beyond the event, such as the phone behind a hidden identity."""
+        return sender
+
+    def challenge(self, query: Mapping[str, str]) -> str | None:
+        """What to answer to a provider that asks by GET whether the webhook's address is ours; None: it is not."""
+        return None
+
+    def templates(self) -> Sequence[ProviderTemplate]:
+        """The account's templates in every state, where `capabilities.templates`. Raises the words of `foundation.errors`."""
+        raise NotImplementedError(f"{type(self).__name__} knows no templates")
 
     def check(self) -> Health:
         """Prove the credentials and the connection with the provider."""
@@ -288,3 +381,52 @@ class Adapter(ABC):
 
     def subscribe(self, url: str) -> None:
         """Tell the provider where to post its webhooks; does nothing where there is nothing to tell."""
+
+    def unsubscribe(self) -> None:
+        """Ask the provider to post no more webhooks; does nothing where there is nothing to tell."""
+
+
+class SessionState(StrEnum):
+    STOPPED = "stopped"
+    STARTING = "starting"
+    LINKING = "linking"
+    """It waits for a phone to scan the QR code, or to enter the pairing code."""
+    WORKING = "working"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The linked device behind a channel."""
+
+    state: SessionState
+    detail: str = ""
+    own_number: str = ""
+
+
+class Linked(ABC):
+    """What an adapter also does where `capabilities.sessions`: it is a linked device of somebody's phone."""
+
+    @abstractmethod
+    def session(self) -> Session:
+        """How it stands. Raises the words of `foundation.errors`."""
+
+    @abstractmethod
+    def start_session(self) -> None:
+        """Make it where there is none, and start it."""
+
+    @abstractmethod
+    def stop_session(self) -> None:
+        """Stop it; the phone stays linked."""
+
+    @abstractmethod
+    def log_out(self) -> None:
+        """Unlink the phone."""
+
+    @abstractmethod
+    def qr(self) -> bytes:
+        """The QR code to scan, as PNG. Raises Rejected where none is wanted now."""
+
+    @abstractmethod
+    def pairing_code(self, phone: str) -> str:
+        """The code to enter on the phone (digits with country code) under its linked devices, instead of a QR code."""

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -18,6 +18,7 @@ from foundation.fields import EncryptedBinaryField, EncryptedCharField, Encrypte
 from foundation.phones import canonical
 
 from .base import Access
+from .template_model import MessageTemplate as MessageTemplate
 
 
 def new_secret() -> str:
@@ -29,11 +30,22 @@ def known_zone(name: str) -> None:
         raise ValidationError(_("%(name)s is not a time zone. Example: Asia/Almaty."), params={"name": name})
 
 
+#: Django's own check of URLs refuses names without a dot, which servers in one network have: `http://waha:3000`.
+server_address = RegexValidator(
+    r"^https?://[A-Za-z0-9._-]+(:\d{1,5})?(/[^\s?#]*)?\Z",
+    _("Give an address such as https://api.example.com or http://waha:3000."),
+)
+
+
 class Channel(models.Model):
     """One configured way to be reached, with its own credentials, owner and rules."""
 
     class Kind(models.TextChoices):
         WAPPI = "wappi", _("WhatsApp (Wappi)")
+        WAHA = "waha", _("WhatsApp (WAHA)")
+        WHATSAPP_CLOUD = "whatsapp_cloud", _("WhatsApp (Cloud API)")
+        TELEGRAM = "telegram", "Telegram"
+        AVITO = "avito", "Avito"
         WIDGET = "widget", _("Website chat")
 
     class Health(models.TextChoices):
@@ -48,17 +60,28 @@ class Channel(models.Model):
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, verbose_name=_("owner"), related_name="channels"
     )
+    team = models.ManyToManyField(
+        settings.AUTH_USER_MODEL, blank=True, verbose_name=_("who else works with it"), related_name="+",
+        help_text=_("They see the channel and its conversations as the owner does; guests among them only read."),
+    )  # fmt: skip
     enabled = models.BooleanField(_("enabled"), default=True, help_text=_("A disabled channel accepts and sends nothing."))
     running = models.BooleanField(
         _("running"), default=True, help_text=_("A stopped channel stores what arrives; the assistant does not answer.")
     )
+    auto_start = models.BooleanField(
+        _("starts by itself"), default=True, db_default=True,
+        help_text=_("Whether it runs after the server was restarted. Set by “Start”, cleared by “Stop”."),
+    )  # fmt: skip
+    archived_at = models.DateTimeField(_("archived"), null=True, editable=False)
+    """Deleted by its owner, but kept with its conversations: disabled, and in no list of channels."""
     company = models.CharField(_("company"), max_length=200, help_text=_("As customers know it."))
     about = models.TextField(
         _("what the company does"), blank=True, help_text=_("Two or three sentences; the moderator judges contacts by them.")
     )
-    base_url = models.URLField(
-        _("provider address"), blank=True, help_text=_("Empty: the provider's own. Set it for a self-hosted server.")
-    )
+    base_url = models.CharField(
+        _("provider address"), max_length=200, blank=True, validators=[server_address],
+        help_text=_("Empty: the provider's own. Set it for a self-hosted server."),
+    )  # fmt: skip
     credentials = EncryptedJSONField(verbose_name=_("credentials"), default=dict, blank=True)
     options = models.JSONField(_("options"), default=dict, blank=True)
     webhook_secret = EncryptedCharField(verbose_name=_("webhook secret"), default=new_secret, editable=False)
@@ -140,12 +163,15 @@ class Channel(models.Model):
         )
 
     def clean(self) -> None:
+        from . import pacing
         from .registry import adapter_class
 
         adapter = adapter_class(self.kind)
         missing = [name for name in adapter.option_names if not (self.options or {}).get(name)]
         if missing:
             raise ValidationError({"options": _("Missing: %(names)s.") % {"names": ", ".join(missing)}})
+        if adapter.capabilities.fragile:
+            pacing.read((self.options or {}).get("pacing"))
         missing = [name for name in adapter.credential_names if not (self.credentials or {}).get(name)]
         if missing:
             raise ValidationError({"credentials": _("Missing: %(names)s.") % {"names": ", ".join(missing)}})
@@ -237,7 +263,9 @@ class InboundEvent(models.Model):
         POLL = "poll", _("poll")
         HISTORY = "history", _("read back from the history")
 
-    channel = models.ForeignKey(Channel, models.CASCADE, related_name="events", verbose_name=_("channel"))
+    channel = models.ForeignKey(
+        Channel, models.CASCADE, related_name="events", verbose_name=_("channel"), db_index=False
+    )
     external_id = models.CharField(_("event id"), max_length=255)
     lane = models.CharField(max_length=32, blank=True, default="", db_default="", editable=False)
     source = models.CharField(_("source"), max_length=10, choices=Source)
@@ -260,6 +288,8 @@ class InboundEvent(models.Model):
             models.Index(fields=["channel", "lane", "id"], name="event_lane", condition=Q(state="new")),
             models.Index(fields=["-received_at"], name="event_failed", condition=Q(state="failed")),
             models.Index(fields=["received_at"], name="event_payload", condition=Q(payload__isnull=False)),
+            models.Index(fields=["-received_at"], name="event_recent"),
+            models.Index(fields=["channel", "received_at"], name="event_of_channel"),
         ]
 
     def __str__(self) -> str:
@@ -305,6 +335,34 @@ class ProviderCall(models.Model):
         verbose_name = _("provider calls")
         verbose_name_plural = _("provider calls")
         constraints = [models.UniqueConstraint(fields=["channel", "minute", "call"], name="calls_once_per_minute")]
+        indexes = [models.Index(fields=["-minute"], name="calls_recent")]
 
     def __str__(self) -> str:
         return f"{self.call} {self.minute:%H:%M}"
+
+
+class SendBudget(models.Model):
+    """How many messages that nobody asked for a number has sent in an hour or a day: see `channels.pacing`."""
+
+    class Kind(models.TextChoices):
+        NEW_CONTACT = "new_contact", _("new contacts today")
+        PROACTIVE = "proactive", _("unasked messages this hour")
+        SAME_TEXT = "same_text", _("the same text today")
+        NIGHT = "night", _("unasked messages at night, today")
+
+    channel = models.ForeignKey(Channel, models.CASCADE, related_name="+", verbose_name=_("channel"), db_index=False)
+    kind = models.CharField(_("kind"), max_length=12, choices=Kind)
+    starts_at = models.DateTimeField(_("from"))
+    """When the hour or the day began, by the channel's clock."""
+    text = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
+    """The keyed hash of a text, where one is counted."""
+    count = models.PositiveIntegerField(_("messages"), default=0)
+    last_at = models.DateTimeField(_("last"))
+
+    class Meta:
+        verbose_name = _("budget of unasked messages")
+        verbose_name_plural = _("budgets of unasked messages")
+        constraints = [models.UniqueConstraint(fields=["channel", "starts_at", "kind", "text"], name="one_budget_per_period")]
+
+    def __str__(self) -> str:
+        return f"{self.channel_id} {self.kind} {self.starts_at:%d.%m %H:%M}"

@@ -31,7 +31,10 @@ FLUSH_SECONDS = 10.0
 #: Counters kept while the database is away; beyond this the newest are dropped.
 MOST = 5_000
 #: The methods of an adapter in which it talks to its provider.
-CALLING = ("send", "poll", "look_back", "sent_since", "fetch_media", "mark_read", "typing", "check", "subscribe")
+CALLING = (
+    "send", "poll", "look_back", "sent_since", "fetch_media", "mark_read", "typing", "check", "subscribe", "unsubscribe",
+    "resolve", "templates", "session", "start_session", "stop_session", "log_out", "qr", "pairing_code", "block",
+)  # fmt: skip
 
 AnyAdapter = TypeVar("AnyAdapter", bound=Adapter)
 #: Channel id, minute, call.
@@ -47,7 +50,8 @@ _wake = threading.Event()
 def measured(adapter: AnyAdapter, channel_id: int) -> AnyAdapter:
     """The same adapter, whose provider calls are counted for this channel."""
     for name in CALLING:
-        setattr(adapter, name, _within(channel_id, getattr(adapter, name)))
+        if (method := getattr(adapter, name, None)) is not None:
+            setattr(adapter, name, _within(channel_id, method))
     return adapter
 
 

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 ADAPTERS = {
     "wappi": "channels.adapters.wappi.WappiAdapter",
+    "waha": "channels.adapters.waha.WahaAdapter",
+    "whatsapp_cloud": "channels.adapters.whatsapp_cloud.WhatsAppCloudAdapter",
+    "telegram": "channels.adapters.telegram.TelegramAdapter",
+    "avito": "channels.adapters.avito.AvitoAdapter",
     "widget": "channels.adapters.widget.WidgetAdapter",
 }
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
-from channels import breaker, directory
-from channels.base import DeliveryReceipt, Echo
+from channels import breaker, directory, rich
+from channels.base import DeliveryReceipt, Echo, Kind, Markup
 from foundation import live
 from foundation.db import execute, row
 from foundation.errors import ProviderError
@@ -32,11 +33,7 @@ _bulkhead = Bulkhead(MOST_PER_CHANNEL)
 
 def receipt(channel_id: int, event: DeliveryReceipt) -> bool:
     """Move a message forward by the provider's receipt, never back. False where no message has this id (yet)."""
-    message = row(
-        "SELECT id, conversation_id, turn_id, state FROM conversations_message "
-        "WHERE channel_id = %(channel)s AND external_id = %(external)s",
-        {"channel": channel_id, "external": event.external_id},
-    )
+    message = _received_for(channel_id, event)
     if message is None:
         return False
     doubtful = message.state in (Message.State.UNCONFIRMED, Message.State.FAILED)
@@ -65,13 +62,49 @@ def receipt(channel_id: int, event: DeliveryReceipt) -> bool:
     return True
 
 
+def _received_for(channel_id: int, event: DeliveryReceipt) -> Any | None:
+    """The message that a receipt is about: by the provider's id, or by our own key where that id has never reached us."""
+    found = row(
+        "SELECT id, conversation_id, turn_id, state FROM conversations_message "
+        "WHERE channel_id = %(channel)s AND external_id = %(external)s",
+        {"channel": channel_id, "external": event.external_id},
+    )
+    if found is not None or not event.key.isdecimal():
+        return found
+    with transaction.atomic():
+        known = row(
+            "SELECT conversation_id FROM conversations_message WHERE id = %(id)s AND channel_id = %(channel)s",
+            {"id": int(event.key), "channel": channel_id},
+        )
+        if known is None:
+            return None
+        outbox.lock(known.conversation_id)
+        return row(
+            """
+            UPDATE conversations_message SET external_id = %(external)s
+            WHERE id = %(id)s AND channel_id = %(channel)s AND direction = 'out' AND external_id IS NULL
+              AND state IN ('sending', 'unconfirmed')
+            RETURNING id, conversation_id, turn_id, state
+            """,
+            {"external": event.external_id, "id": int(event.key), "channel": channel_id},
+        )
+
+
 def is_ours(channel_id: int, external_id: str) -> bool:
     """Whether a message of the channel has this provider id already."""
     return Message.objects.filter(channel_id=channel_id, external_id=external_id).exists()
 
 
-def adopt_echo(conversation_id: int, event: Echo) -> bool:
+def is_sending(conversation_id: int) -> bool:
+    """Whether a message of the conversation is on its way, its provider's id not known yet."""
+    sending = Message.State.SENDING
+    return Message.objects.filter(conversation_id=conversation_id, direction=Message.Direction.OUT, state=sending).exists()
+
+
+def adopt_echo(conversation_id: int, event: Echo, markup: Markup) -> bool:
     """Recognise the copy of a message whose acceptance we do not know yet: same conversation, same text, on its way.
+
+    A voice message has no words in its copy: it is known by its kind.
 
     The caller holds the conversation's lock.
     """
@@ -81,14 +114,16 @@ def adopt_echo(conversation_id: int, event: Echo) -> bool:
         state__in=(Message.State.SENDING, Message.State.UNCONFIRMED),
     ).order_by("seq")
     for message in doubtful:
-        if _same_text(message.text, event.text):
+        if _same_words(message, event.text, markup) or (event.kind is Kind.VOICE and message.kind == Message.Kind.VOICE):
             _found(message.pk, event.external_id)
             return True
     return False
 
 
-def _same_text(one: str, other: str) -> bool:
-    return " ".join(one.split()) == " ".join(other.split())
+def _same_words(message: Message, shown: str, markup: Markup) -> bool:
+    """Whether this is our text as the channel shows it: with its own marks, or none."""
+    spoken = " ".join(shown.split())
+    return any(spoken == " ".join(rich.render(message.text, one).split()) for one in {markup, Markup.PLAIN})
 
 
 def _found(message_id: int, external_id: str) -> None:
@@ -132,7 +167,8 @@ def confirm(message_id: int) -> None:
     with transaction.atomic():
         outbox.lock(message.conversation_id)
         for record in records:
-            if _same_text(record.text, message.text) and not is_ours(message.channel_id, record.external_id):
+            known = is_ours(message.channel_id, record.external_id)
+            if not known and _same_words(message, record.text, adapter.capabilities.markup):
                 _found(message_id, record.external_id)
                 return
     settled = timezone.now() - message.state_changed_at >= timedelta(seconds=outbox.CONFIRM_AFTER[1])

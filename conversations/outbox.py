@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
@@ -16,17 +17,19 @@ from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from channels import breaker, directory, log
-from channels.base import OutboundMessage, SendResult
+from channels.base import Capabilities, OutboundFile, OutboundMessage, SendResult
 from channels.models import Channel
-from foundation import faults, leases, live, steps
+from foundation import faults, leases, live, sealed_files, steps
 from foundation.db import execute, row
 from foundation.errors import ProviderError, Rejected, Retry, Unauthorized, Unconfirmed
 from foundation.leases import LEASE
 
-from . import turns
+from . import drafts, speaking, turns, window
 from .bulkhead import Bulkhead, Place
+from .drafts import Draft
 from .models import ContactIdentity, Message, Turn
 
 logger = logging.getLogger(__name__)
@@ -45,14 +48,15 @@ MOST_PER_CHANNEL = 8
 LONGEST_STAY = 5.0
 
 _text = Message._meta.get_field("text")
+_details = Message._meta.get_field("details")
 _source_id = ContactIdentity._meta.get_field("source_id")
 
 _INSERT = """
 INSERT INTO conversations_message
-    (conversation_id, channel_id, turn_id, seq, direction, author, user_id, kind, text, state, epoch, cycle,
+    (conversation_id, channel_id, turn_id, seq, direction, author, user_id, kind, text, details, state, epoch, cycle,
     valid_until)
-VALUES (%(conversation)s, %(channel)s, %(turn)s, %(seq)s, 'out', %(author)s, %(user)s, 'text', %(text)s, 'queued', %(epoch)s,
-    %(cycle)s, %(valid_until)s)
+VALUES (%(conversation)s, %(channel)s, %(turn)s, %(seq)s, 'out', %(author)s, %(user)s, %(kind)s, %(text)s, %(details)s,
+    'queued', %(epoch)s, %(cycle)s, %(valid_until)s)
 """
 
 
@@ -69,14 +73,16 @@ WHERE id = %(id)s
 
 
 def queue(
-    conversation: Any, channel_id: int, texts: list[str], *, author: str, turn_id: int | None = None, user: Any = None,
+    conversation: Any, channel_id: int, draft: Draft, *, author: str, turn_id: int | None = None, user: Any = None,
     cycle: int | None = None, valid_until: datetime | None = None,
 ) -> None:  # fmt: skip
-    """Put messages into the outbox of a conversation, whose lock the caller holds (`id`, `last_seq`, `epoch`).
+    """Put what a draft says into the outbox of a conversation, whose lock the caller holds (`id`, `last_seq`, `epoch`), in as
+    many messages as the channel needs for it.
 
     With a `cycle` they leave only while the customer has not written since, with `valid_until` only before that time.
     """
-    for number, text in enumerate(texts, start=1):
+    parts = drafts.parts(draft, directory.entry(channel_id).adapter.capabilities)
+    for number, part in enumerate(parts, start=1):
         execute(
             _INSERT,
             {
@@ -86,13 +92,15 @@ def queue(
                 "seq": conversation.last_seq + number,
                 "author": author,
                 "user": getattr(user, "pk", None),
-                "text": _text.seal(text),
+                "kind": part.kind,
+                "text": _text.seal(part.text),
+                "details": _details.seal(part.details) if part.details else None,
                 "epoch": conversation.epoch,
                 "cycle": cycle,
                 "valid_until": valid_until,
             },
         )
-    execute(_NUMBER, {"id": conversation.id, "n": len(texts), "bot": author == Message.Author.BOT})
+    execute(_NUMBER, {"id": conversation.id, "n": len(parts), "bot": author == Message.Author.BOT})
     steps.start("deliver", conversation.id)
 
 
@@ -112,8 +120,8 @@ WHERE m.id = (
   AND c.id = m.conversation_id AND ch.enabled AND NOT {breaker.OPEN}
   AND (m.author <> 'bot' OR (c.mode = 'bot' AND c.epoch = m.epoch))
   AND (m.cycle IS NULL OR m.cycle = c.cycle) AND (m.valid_until IS NULL OR m.valid_until > now())
-RETURNING m.id, m.conversation_id, m.channel_id, m.turn_id, m.text, m.lease_token, m.attempts, m.created_at, i.source_id,
-  b.failures, (
+RETURNING m.id, m.conversation_id, m.channel_id, m.turn_id, m.kind, m.text, m.details, m.lease_token, m.attempts,
+  m.created_at, i.source_id, b.failures, (
     SELECT external_id FROM conversations_message
     WHERE conversation_id = m.conversation_id AND direction = 'in' ORDER BY seq DESC LIMIT 1) AS answers
 """  # noqa: S608
@@ -123,6 +131,7 @@ class Outcome(Enum):
     """What came of the attempt to send one message."""
 
     LEFT = "it left"
+    LAST = "it left, and nothing waits behind it"
     OVER = "it did not leave, and is not tried again by itself"
     WAITS = "it is tried again later, and what follows it waits"
     PAUSED = "it waits, and so does everything on its channel"
@@ -160,9 +169,10 @@ def _send_all(conversation_id: int, place: Place) -> int:
             requeue(claimed, uncounted=True)
             if not place.take(claimed.channel_id, conversation_id):
                 break
-        elif attempt(claimed) in GOES_ON:
-            sent += 1
-        else:
+            continue
+        outcome = attempt(claimed)
+        sent += outcome is Outcome.LAST or outcome in GOES_ON
+        if outcome not in GOES_ON:
             break
     return sent
 
@@ -180,8 +190,9 @@ def attempt(claimed: Any, drain: UUID | None = None) -> Outcome:
 
 def _send(claimed: Any, drain: UUID | None) -> Outcome:
     entry = directory.entry(claimed.channel_id)
-    outbound = OutboundMessage(key=str(claimed.id), to=_source_id.open(claimed.source_id), text=_text.open(claimed.text))
+    faults.point("claimed")
     try:
+        outbound = speaking.spoken(claimed) or _outbound(claimed, entry.adapter.capabilities)
         result = entry.adapter.send(outbound)
     except (Retry, Unauthorized) as error:
         # An account that is refused has sent nothing: what waits leaves when its owner has repaired it.
@@ -196,20 +207,54 @@ def _send(claimed: Any, drain: UUID | None) -> Outcome:
     except Unconfirmed as error:
         hold(claimed, error)
         return Outcome.PAUSED if breaker.failed(claimed.channel_id, error, drain=drain) else Outcome.OVER
+    except speaking.Unspoken as error:
+        withdraw_voice(claimed, error)
+        return Outcome.OVER
     except Rejected as error:
-        _fail(claimed, str(error))
+        told = window.closed_words(claimed.channel_id) if error.code == "window" else str(error)
+        withdraw_voice(claimed, error) if speaking.is_ours(claimed) else _fail(claimed, told)
         return Outcome.OVER
     faults.point("sent")
-    _mark_sent(claimed, result)
+    last = _mark_sent(claimed, result)
+    faults.point("recorded")
     if claimed.failures is not None:
         breaker.succeeded(claimed.channel_id, drain=drain)
     if entry.adapter.capabilities.read_marks and claimed.answers:
         _mark_read(entry, claimed, outbound.to)
-    return Outcome.LEFT
+    # A drain looks for itself whether more waits.
+    return Outcome.LAST if last and drain is None else Outcome.LEFT
 
 
-def _mark_sent(claimed: Any, result: SendResult) -> None:
-    """Record the provider's acceptance; a late one also settles a message that was given up as unconfirmed."""
+def _outbound(claimed: Any, capabilities: Capabilities) -> OutboundMessage:
+    """What the adapter is given. Raises Rejected where a file of ours is gone."""
+    text, to = _text.open(claimed.text), _source_id.open(claimed.source_id)
+    details = _details.open(claimed.details) if claimed.details is not None else None
+    if not details:
+        return OutboundMessage(key=str(claimed.id), to=to, text=text)
+    return OutboundMessage(
+        key=str(claimed.id), to=to, text=text, files=_files(details.get("files", ())),
+        choices=drafts.shown_choices(details, capabilities), menu=details.get("menu", ""),
+        template=drafts.template_of(details), asks_phone=bool(details.get("asks_phone")) and capabilities.asks_phone,
+    )  # fmt: skip
+
+
+def _files(stored: Sequence[Mapping[str, str]]) -> list[OutboundFile]:
+    files = []
+    for file in stored:
+        content = sealed_files.read(file["path"])
+        if content is None:
+            raise Rejected(_("The file to send is gone from our disk."), code="file")
+        files.append(OutboundFile(file["name"], file["mime"], content))
+    return files
+
+
+def _mark_sent(claimed: Any, result: SendResult) -> bool:
+    """Record the provider's acceptance; a late one also settles a message that was given up as unconfirmed.
+
+    Returns whether certainly nothing waits behind it. Whoever queues a message holds the conversation's lock: what is not
+    there while we hold it comes with a hint of its own.
+    """
+    last = False
     with transaction.atomic():
         moved = execute(
             """
@@ -226,15 +271,17 @@ def _mark_sent(claimed: Any, result: SendResult) -> None:
                 "external": result.external_id or None,
             },
         )  # fmt: skip
-        if moved and not _done(claimed):
-            settle_turn(claimed)
+        if moved and claimed.turn_id is not None:
+            ended = _done(claimed)
+            last = ended is not None and not ended.more
+            if ended is None:
+                settle_turn(claimed)
     live.ring(f"conversation:{claimed.conversation_id}", what="message")
+    return last
 
 
-def _done(claimed: Any) -> bool:
-    """End the turn in the ordinary case: all of it was sent and nothing waits. The caller holds the lock."""
-    if claimed.turn_id is None:
-        return True
+def _done(claimed: Any) -> Any | None:
+    """End the turn in the ordinary case: all of it was sent. None where that is not so. The caller holds the lock."""
     ended = row(
         f"""
         UPDATE conversations_turn t
@@ -245,13 +292,16 @@ def _done(claimed: Any) -> bool:
               AND m.state IN ('queued', 'sending', 'failed', 'unconfirmed'))
         RETURNING EXISTS (
             SELECT 1 FROM conversations_message m WHERE m.conversation_id = t.conversation_id AND m.direction = 'in'
-              AND m.turn_id IS NULL) AS waiting
+              AND m.turn_id IS NULL) AS waiting,
+          EXISTS (
+            SELECT 1 FROM conversations_message m WHERE m.conversation_id = t.conversation_id AND m.direction = 'out'
+              AND m.state IN ('queued', 'sending')) AS more
         """,  # noqa: S608
         {"turn": claimed.turn_id},
     )
     if ended is not None and ended.waiting:
         turns.open_next(claimed.conversation_id)
-    return ended is not None
+    return ended
 
 
 def lock(conversation_id: int) -> None:
@@ -350,6 +400,24 @@ def hold(claimed: Any, error: ProviderError) -> None:
     _conclude(claimed, Message.State.UNCONFIRMED, str(error))
     if directory.entry(claimed.channel_id).adapter.capabilities.history:
         steps.start("confirm", claimed.id, delay=CONFIRM_AFTER[0])
+
+
+def withdraw_voice(claimed: Any, error: Exception) -> None:
+    """Spoken words that cannot leave: the written ones have, so nobody is called and the turn ends as if there were none."""
+    with transaction.atomic():
+        lock(claimed.conversation_id)
+        withdrawn = execute(
+            """
+            UPDATE conversations_message
+            SET state = 'suppressed', state_changed_at = now(), leased_until = NULL, error = %(error)s
+            WHERE id = %(id)s AND lease_token = %(token)s AND state = 'sending'
+            """,
+            {"id": claimed.id, "token": claimed.lease_token, "error": str(error)[:300]},
+        )
+        if withdrawn:
+            settle_turn(claimed)
+            speaking.note(claimed, error)
+    live.ring(f"conversation:{claimed.conversation_id}", what="message")
 
 
 def _fail(claimed: Any, error: str) -> None:

@@ -17,10 +17,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from channels import directory, inbox, log
-from channels.base import DeliveryReceipt, Echo, Event, InboundMessage, Kind, SessionChange, Skipped
+from channels.base import DeliveryReceipt, Echo, Event, InboundMessage, Kind, News, SessionChange, Skipped
 from channels.directory import Entry
 from channels.models import Channel, InboundEvent
-from foundation import live
+from foundation import faults, live, steps
 from foundation.cache import Remembered
 from foundation.crypto import CannotOpen
 from foundation.db import execute, row
@@ -67,6 +67,7 @@ def receive(event_id: int) -> int:
 
 def _process_claimed(claimed: Any) -> bool:
     """Process one claimed event; False where it was given back for later."""
+    faults.poison("understand", claimed.id)
     try:
         with transaction.atomic():
             ignored = _process(claimed)
@@ -131,6 +132,9 @@ def _carry_out(entry: Entry, event: Event) -> Ignored | None:
             health = Channel.Health.OK if event.online else Channel.Health.TROUBLE
             log.set_health(entry.channel.pk, health, event.reason)
             return None
+        case News():
+            steps.start("poll", entry.channel.pk)
+            return None
         case Skipped():
             return Ignored(event.reason)
 
@@ -145,14 +149,14 @@ def _message(entry: Entry, event: InboundMessage) -> Ignored | None:
     conversation = contacts.lock_conversation(channel, event.sender)
     if event.edited and _edit(channel, conversation, event):
         return None
-    contact = Contact.objects.get(pk=conversation.contact_id)
-    contacts.learn(contact, event.sender)
+    contact = contacts.learn(Contact.objects.get(pk=conversation.contact_id), event.sender)
     seq = conversation.last_seq + 1
     reason = _why_not(channel, conversation, contact, event, rule)
     unheard = event.kind is Kind.VOICE and bool(event.media) and entry.adapter.capabilities.voice
     turns.void_proactive(conversation.id, Turn.Reason.REPLIED)
     turn_id = _turn(channel, conversation, contact, seq, reason, unheard=unheard)
-    _insert(channel, conversation, event, seq, turn_id, unheard=unheard)
+    _insert(channel, conversation, contact.pk, event, seq, turn_id, unheard=unheard)
+    _remember_origin(conversation.id, event)
     signals.customer_wrote.send(sender=Conversation, conversation_id=conversation.id)
     transaction.on_commit(lambda: live.ring(f"conversation:{conversation.id}", what="message"))
     return None
@@ -229,14 +233,15 @@ _details = Message._meta.get_field("details")
 
 
 def _insert(
-    channel: Channel, conversation: Any, event: InboundMessage, seq: int, turn_id: int | None, *, unheard: bool
-) -> None:
+    channel: Channel, conversation: Any, contact_id: int, event: InboundMessage, seq: int, turn_id: int | None, *,
+    unheard: bool,
+) -> None:  # fmt: skip
     details = message_details(event)
     execute(
         _INSERT,
         {
             "conversation": conversation.id,
-            "contact": conversation.contact_id,
+            "contact": contact_id,
             "channel": channel.pk,
             "turn": turn_id,
             "seq": seq,
@@ -249,6 +254,15 @@ def _insert(
             "unheard": unheard,
         },
     )
+
+
+def _remember_origin(conversation_id: int, event: InboundMessage) -> None:
+    """Where the customer comes from, the first time it is told, and what the chat is about, as last told."""
+    source, about = str(event.details.get("source") or ""), event.details.get("about")
+    if source:
+        Conversation.objects.filter(pk=conversation_id, source="").update(source=source[:60])
+    if about:
+        Conversation.objects.filter(pk=conversation_id).update(about=about)
 
 
 def message_details(event: InboundMessage) -> dict[str, Any]:
@@ -288,7 +302,10 @@ def _echo(entry: Entry, event: Echo) -> Ignored | None:
     if evidence.is_ours(channel.pk, event.external_id):
         return Ignored(_("echo of our own message"))
     conversation = contacts.lock_conversation(channel, event.recipient)
-    if evidence.adopt_echo(conversation.id, event):
+    if evidence.adopt_echo(conversation.id, event, entry.adapter.capabilities.markup):
         return Ignored(_("echo of our own message"))
+    if not event.by_person and evidence.is_sending(conversation.id):
+        # Some program sent it, most likely this one: the answer to our request, on its way, will tell.
+        raise NotYet(_("a copy of a message that is being sent"))
     takeover.by_echo(channel, conversation, event)
     return None

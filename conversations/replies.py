@@ -8,18 +8,19 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from channels import directory
-from foundation.db import row
+from channels import directory, pacing
+from foundation.db import now, row
 
-from . import outbox, takeover
+from . import outbox, takeover, template_replies, window
+from .drafts import Draft
 from .models import Conversation, Message, Takeover
-from .texts import parts
 
 
-def reply(conversation_id: int, text: str, user: Any) -> None:
+def reply(conversation_id: int, text: str, user: Any, *, template_id: int | None = None) -> None:
     """Take the conversation over and queue the message behind what is already on its way, in one transaction.
 
-    Raises ValidationError with words for the manager, and Conversation.DoesNotExist.
+    With a template its words are sent, not `text`. Raises ValidationError with words for the manager (code `window` where
+    only a template may be sent), and Conversation.DoesNotExist.
     """
     text = text.strip()
     with transaction.atomic():
@@ -27,19 +28,35 @@ def reply(conversation_id: int, text: str, user: Any) -> None:
             raise Conversation.DoesNotExist(f"conversation {conversation_id}")
         # Read again: the takeover has raised the epoch, and a message composed in an older one would never leave.
         fresh = row(
-            "SELECT id, channel_id, epoch, last_seq FROM conversations_conversation WHERE id = %(id)s FOR UPDATE",
+            "SELECT id, channel_id, epoch, last_seq, last_inbound_at FROM conversations_conversation "
+            "WHERE id = %(id)s FOR UPDATE",
             {"id": conversation_id},
         )
         assert fresh is not None
-        limit = _checked(text, fresh.channel_id)
-        outbox.queue(fresh, fresh.channel_id, parts(text, limit), author=Message.Author.MANAGER, user=user)
+        draft = Draft(text) if template_id is None else _from_template(conversation_id, template_id, user)
+        _check(draft, fresh)
+        _count(fresh)
+        outbox.queue(fresh, fresh.channel_id, draft, author=Message.Author.MANAGER, user=user)
 
 
-def _checked(text: str, channel_id: int) -> int:
-    """How long one message of the channel may be. Raises ValidationError where this one cannot be sent at all."""
-    entry = directory.entry(channel_id)
-    if not text:
+def _from_template(conversation_id: int, template_id: int, user: Any) -> Draft:
+    conversation = Conversation.objects.select_related("contact", "channel").get(pk=conversation_id)
+    return template_replies.draft(conversation, template_id, user)
+
+
+def _check(draft: Draft, conversation: Any) -> None:
+    """Raises ValidationError where this cannot be sent at all."""
+    entry = directory.entry(conversation.channel_id)
+    if not draft:
         raise ValidationError(_("Write a message first."))
     if not entry.channel.enabled:
         raise ValidationError(_("The channel is disabled: nothing can be sent on it."))
-    return entry.adapter.capabilities.max_length
+    if draft.template is None and not window.is_open(conversation.id, conversation.channel_id):
+        raise ValidationError(window.closed_words(conversation.channel_id), code="window")
+
+
+def _count(conversation: Any) -> None:
+    """A first message to somebody who never wrote counts against the number's budget, but a person is not held up."""
+    if conversation.last_inbound_at is None:
+        channel = directory.entry(conversation.channel_id).channel
+        pacing.take(channel, at=now(), new_contact=conversation.last_seq == 0, forced=True)

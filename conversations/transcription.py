@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field
 
 from channels import directory, log
 from channels.models import Channel
-from foundation import live
+from foundation import live, sound
 from foundation.db import execute, row
 from foundation.errors import ProviderError, Rejected, Unauthorized
 from llm import failures, roster
@@ -28,6 +28,7 @@ from llm.completion import NoModel, complete
 from llm.prompts import render
 
 from . import media, outbox, turns
+from .drafts import Draft
 from .models import Contact, Message, Turn
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ LONGEST_TRANSCRIPT_TOKENS = 8192
 PAUSES = (5.0, 30.0, 60.0)
 #: Codes with which a model refuses this recording, and would refuse it again.
 FINAL = failures.ABOUT_THE_EXCHANGE - {failures.MALFORMED}
+#: What models that listen take as it is; browsers and some messengers record WebM, MP4 and AMR.
+TAKEN = frozenset({"audio/ogg", "audio/wav", "audio/mp3", "audio/mpeg", "audio/aac", "audio/flac", "audio/aiff"})
 #: Places that the model could not make out, and the like.
 _REMARK = re.compile(r"\[[^\]]*\]|\W")
 
@@ -152,7 +155,18 @@ def _recording(channel_id: int, message: Message) -> Audio:
         raise Unheard(_too_large() if error.code == "too_large" else _why(error)) from None
     if len(content) > largest:
         raise Unheard(_too_large())
-    return Audio(content, mime)
+    return _takable(Audio(content, mime))
+
+
+def _takable(audio: Audio) -> Audio:
+    """The sound in a form that models take. What cannot be converted is offered as it is: some may know it."""
+    if audio.mime in TAKEN:
+        return audio
+    try:
+        return Audio(sound.ogg(audio.content), sound.VOICE_NOTE)
+    except sound.NotSound as error:
+        logger.info("recording not converted", extra={"mime": audio.mime, "error": str(error)})
+        return audio
 
 
 def _too_large() -> str:
@@ -243,7 +257,7 @@ def _ask_to_type(claimed: Any, conversation: Any, contact: Contact) -> None:
     language = contact.language if contact.language in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
     with translation.override(language):
         text = _("I could not make out your voice message. Could you write it as text, please?")
-    outbox.queue(conversation, claimed.channel_id, [text], author=Message.Author.BOT, turn_id=claimed.id)
+    outbox.queue(conversation, claimed.channel_id, Draft(text), author=Message.Author.BOT, turn_id=claimed.id)
     execute(
         f"""
         UPDATE conversations_turn

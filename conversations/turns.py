@@ -148,7 +148,7 @@ WHERE t.id = %(turn)s AND t.stage = %(stage)s::text AND t.due_at <= now() + inte
   AND (t.leased_until IS NULL OR t.leased_until < now())
   AND c.id = t.conversation_id AND c.mode = 'bot'
 RETURNING t.id, t.stage, t.lease_token, t.version, t.redone, t.attempts, t.error, t.from_seq, t.upto_seq, t.trigger,
-    t.conversation_id, c.epoch, c.contact_id, c.channel_id, c.identity_id,
+    t.conversation_id, c.epoch, c.contact_id, c.channel_id, c.identity_id, now() AS now,
     t.stage <> 'transcribe' AND EXISTS (
         SELECT 1 FROM conversations_message m WHERE m.turn_id = t.id AND m.direction = 'in' AND m.unheard) AS unheard
 """  # noqa: S608

@@ -19,7 +19,7 @@ from channels import directory
 from channels.models import Channel
 from conversations import history
 from conversations.history import Line
-from conversations.models import Contact, Turn
+from conversations.models import Contact, Conversation, Turn
 from foundation import db
 from foundation.phones import shown
 from knowledge.models import Chunk
@@ -29,6 +29,8 @@ from llm.base import ChatMessage
 from . import calling, cities
 from .assistants import Configuration
 from .calling import CallFacts
+from .funnels.chart import chart_of
+from .funnels.walking import Walk, in_facts
 from .models import Assistant, Qualification
 from .reply import Language
 
@@ -54,8 +56,12 @@ class Briefing:
     call: CallFacts
     city_zone: ZoneInfo | None
     """The zone of the city that the customer says they are in."""
+    about: Mapping[str, Any]
+    """What the chat began with, such as an advertisement of ours; mostly empty."""
     now: datetime
     """The database's time, in the assistant's zone."""
+    walk: Walk | None = None
+    """How far the customer has come in a funnel of the assistant."""
 
     @property
     def assistant(self) -> Assistant:
@@ -70,22 +76,26 @@ class Briefing:
         own = [self.channel.company, self.channel.about, self.assistant.persona, hours_in_words(self.assistant), self.today()]
         phone = [shown(self.call.phone)] if self.call.phone else []
         times = calling.sources(reply, self.call, self.home, self.now)
-        return [*(whole(p.heading, p.text) for p in self.passages), *self.cited, *own, *phone, *times]
+        about = [_about(self.about)] if self.about else []
+        funnels = chart_of(self.assistant.pk).texts()
+        return [*(whole(p.heading, p.text) for p in self.passages), *self.cited, *own, *phone, *times, *about, *funnels]
 
     def today(self) -> str:
         return self.now.strftime("%Y-%m-%d %H:%M, %A, UTC%z")
 
     def facts(self) -> str:
         """What is known of the customer and of free times, for the prompt."""
-        return "\n".join([*who(self.contact, self.qualification), *calling.as_facts(self.call, self.home)])
+        about = [_about(self.about)] if self.about else []
+        funnel = in_facts(self.walk) if self.walk is not None else []
+        return "\n".join([*who(self.contact, self.qualification), *about, *funnel, *calling.as_facts(self.call, self.home)])
 
 
-def gather(claimed: Any, configured: Configuration) -> Briefing:
+def gather(claimed: Any, configured: Configuration, walk: Walk | None = None) -> Briefing:
     """Read everything that the reply of a claimed turn may rest on."""
     lines = history.before_answer(claimed.conversation_id, claimed.id, claimed.upto_seq)
     question, context = last_words(lines)
     contact = Contact.objects.select_related("qualification").get(pk=claimed.contact_id)
-    now = db.now()
+    now = claimed.now
     cited, outcome = before(claimed.conversation_id)
     city = cities.city_in(question)
     known_zone = ZoneInfo(contact.time_zone) if contact.time_zone else city[1] if city else configured.working_time.zone
@@ -102,8 +112,25 @@ def gather(claimed: Any, configured: Configuration) -> Briefing:
         cited=cited,
         call=calling.gather(configured, contact, known_zone, lines, question, outcome, now),
         city_zone=city[1] if city else None,
+        about=_about_of(claimed.conversation_id),
         now=now.astimezone(configured.working_time.zone),
+        walk=walk,
     )
+
+
+_about_field = Conversation._meta.get_field("about")
+
+
+def _about_of(conversation_id: int) -> Mapping[str, Any]:
+    found = db.row("SELECT about FROM conversations_conversation WHERE id = %(id)s", {"id": conversation_id})
+    return (_about_field.open(found.about) or {}) if found is not None and found.about is not None else {}
+
+
+def _about(about: Mapping[str, Any]) -> str:
+    """What the chat is about, as a line of the prompt's facts; its price is ours, so it may be said."""
+    price = f"{about['price']} {about.get('currency') or ''}".strip() if about.get("price") else ""
+    parts = [str(about.get("title") or ""), price, str(about.get("url") or "")]
+    return f"Клиент пишет по нашему объявлению: {', '.join(filter(None, parts))}"
 
 
 def find_passages(assistant: Assistant, question: str, context: str) -> list[Passage]:

@@ -20,17 +20,17 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from psycopg.errors import ExclusionViolation
 
-from channels import directory
+from channels import directory, pacing
 from conversations import outbox
-from conversations.models import Message
-from conversations.texts import parts
+from conversations.drafts import Draft
+from conversations.models import Conversation, Message
 from foundation import live, phones
 from foundation.db import execute, now, row, rows
 
-from . import call_texts
-from .assistants import Configuration
+from . import call_texts, proactive
+from .assistants import Configuration, configuration
 from .call_slots import HORIZON_DAYS, Diary, Refusal, check, free, length, nearest, refusal
-from .models import Assistant, ScheduledCall
+from .models import Assistant, ScheduledCall, TouchTemplate
 
 __all__ = [
     "HORIZON_DAYS", "CallError", "Changed", "Gone", "NoManager", "NoPhone", "Past", "Refusal", "Taken", "TooFar", "book",
@@ -292,12 +292,13 @@ def _tell(
 ) -> None:
     """Queue a message about a call to come. The caller holds the lock of the conversation; without one nobody is told."""
     _ring(call)
-    if conversation is None or call.starts_at <= now():
-        return
-    text = words(call, call.contact.language)
-    limit = directory.entry(conversation.channel_id).adapter.capabilities.max_length
+    if conversation is not None and call.starts_at > now():
+        _queue(call, conversation, Draft(words(call, call.contact.language)), user)
+
+
+def _queue(call: ScheduledCall, conversation: Any, draft: Draft, user: Any = None) -> None:
     outbox.queue(
-        conversation, conversation.channel_id, parts(text, limit), user=user, valid_until=call.starts_at,
+        conversation, conversation.channel_id, draft, user=user, valid_until=call.starts_at,
         author=Message.Author.SYSTEM if user is None else Message.Author.MANAGER,
     )  # fmt: skip
 
@@ -331,10 +332,29 @@ RETURNING held.call_id, held.id, held.channel_id, held.last_seq, held.epoch
 def remind_due(limit: int = 200) -> int:
     """Remind customers of calls that are to begin soon, each once whoever else does the same. Returns how many.
 
-    A call whose conversation is busy at this moment is left to the next round.
+    A call whose conversation is busy at this moment, whose number has sent enough for now, or whose customer may only be
+    written to by a template that nobody has chosen, is left to the next round.
     """
     due = rows(f"SELECT s.id {_JOINED} WHERE {_DUE} ORDER BY s.starts_at LIMIT %(limit)s", {"limit": limit})
     return sum(_remind(call.id) for call in due)
+
+
+class _Waits(Exception):
+    """Takes a claim back: the number has sent enough for now."""
+
+
+def _reminder(call: ScheduledCall, conversation: Any) -> Draft:
+    """The words of a reminder as they may be sent now. Raises _Waits and proactive.WaitsForTemplate."""
+    at, purpose = now(), TouchTemplate.Purpose.CALL_REMINDER
+    configured = configuration(conversation.channel_id)
+    if configured is not None:
+        way = proactive.way(configured, conversation.id, conversation.channel_id, purpose, at, {"call": call})
+    else:
+        way = proactive.Way(None)
+    channel, zone = directory.entry(conversation.channel_id).channel, call.customer_zone or call.contact.time_zone
+    if pacing.take(channel, at=at, customer_zone=zone, key=call.pk) is not None:
+        raise _Waits
+    return way.draft or Draft(call_texts.reminder(call, call.contact.language))
 
 
 def _remind(call_id: int) -> bool:
@@ -344,7 +364,14 @@ def _remind(call_id: int) -> bool:
             if conversation is None:
                 return False
             call = ScheduledCall.objects.select_related("contact", "manager").get(pk=call_id)
-            _tell(call, conversation, call_texts.reminder)
+            _queue(call, conversation, _reminder(call, conversation))
+            _ring(call)
+    except _Waits:
+        return False
+    except proactive.WaitsForTemplate as error:
+        channel_id = Conversation.objects.values_list("channel", flat=True).get(calls=call_id)
+        proactive.tell(proactive.REMINDERS, channel_id, str(error))
+        return False
     except Exception:
         # One row that cannot be read must not keep the others from being reminded.
         logger.exception("reminder failed", extra={"call": call_id})

@@ -218,5 +218,5 @@ def _briefing(text: str, ours: str, now: datetime) -> Briefing:
     return Briefing(
         configured=Configuration(assistant, None, hours, {}), channel=Channel(company="", about=""), contact=Contact(),
         qualification=None, lines=lines, question=text, language=guess_language(text), passages=(), cited=(), call=call,
-        city_zone=None, now=now,
+        city_zone=None, about={}, now=now,
     )  # fmt: skip

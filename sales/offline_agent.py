@@ -14,10 +14,8 @@ from zoneinfo import ZoneInfo
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from conversations.texts import parts
+from channels import rich
 from knowledge.chunks import HEADING_MARK
-from llm.models import Prompt
-from llm.providers import offline
 
 from . import call_texts, understanding
 from .calls import Refusal
@@ -126,7 +124,7 @@ def _quote(facts: Facts) -> Answer:
     best = passages[0]
     question = best["heading"].rpartition(HEADING_MARK)[2]
     said = f"{question} {best['text']}" if question.endswith("?") else best["text"]
-    quote = parts(said.strip(), QUOTE_LENGTH)[0]
+    quote = rich.split(said, QUOTE_LENGTH)[0]
     text = _("Here is what our documents say:\n%(quote)s") % {"quote": quote}
     return {"reply": f"{hello}\n{text}".strip()}
 
@@ -136,5 +134,3 @@ def _hello(facts: Facts) -> str:
 
 
 _ATTEMPTS: tuple[Callable[[Facts], Answer | None], ...] = (_opt_out, _person, _call, _greeting, _courtesy, _quote)
-
-offline.register(Prompt.Purpose.ANSWER, answer_offline)

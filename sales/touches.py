@@ -14,9 +14,10 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 from pydantic import BaseModel, Field
 
-from channels import directory
+from channels import directory, pacing
 from channels.models import Channel
 from conversations import history, turns
+from conversations.drafts import Draft
 from conversations.history import Line
 from conversations.models import Contact, Message, Turn
 from foundation import db
@@ -28,9 +29,9 @@ from llm.prompts import render
 from llm.providers import offline
 
 from . import briefing as briefings
-from . import follow_ups, replying, truth
+from . import follow_ups, proactive, replying, truth
 from .assistants import Configuration, configuration
-from .models import FollowUp, Qualification, Touch
+from .models import FollowUp, Qualification, Touch, TouchTemplate
 from .reply import Language
 from .sending_hours import SendingHours
 from .strategies import Strategy, strategy
@@ -92,6 +93,14 @@ def touch(turn_id: int) -> None:
             return
         if _too_late(claimed, configured, made):
             return
+        try:
+            way = _way(claimed, configured, made)
+        except proactive.WaitsForTemplate as error:
+            _wait(claimed, made, str(error))
+            return
+        if way.draft is not None:
+            _commit(claimed, made, way.draft, proactive.NO_MODEL, language=way.language)
+            return
         briefing = gather(claimed, configured, made)
         try:
             completion = compose(briefing, reference=f"turn:{turn_id}")
@@ -100,7 +109,10 @@ def touch(turn_id: int) -> None:
         except truth.Unproven:
             _drop(claimed, made)
         else:
-            _commit(claimed, briefing, completion)
+            _commit(
+                claimed, made, Draft(completion.answer.reply), completion, language=completion.answer.language,
+                passages=briefing.passages, until=way.until,
+            )  # fmt: skip
 
 
 def gather(claimed: Any, configured: Configuration, made: Touch) -> Briefing:
@@ -201,21 +213,46 @@ def _elapsed(time: timedelta) -> str:
 # ── What becomes of it ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _commit(claimed: Any, briefing: Briefing, completion: Completion[TouchText]) -> None:
-    """Put the touch into the outbox, unless the customer, a person or the hours came first."""
+def _commit(
+    claimed: Any, made: Touch, draft: Draft, completion: Completion[Any], *, language: str,
+    passages: Sequence[Passage] = (), until: datetime | None = None,
+) -> None:  # fmt: skip
+    """Put the touch into the outbox, unless the customer, a person or the hours came first. `until`: the reply window."""
     with transaction.atomic():
         conversation = turns.lock(claimed)
-        situation = follow_ups.situation_of(briefing.touch.follow_up_id)
-        if conversation is None or situation is None or _ended(claimed, briefing.touch, situation):
+        situation = follow_ups.situation_of(made.follow_up_id)
+        if conversation is None or situation is None or _ended(claimed, made, situation):
             return
-        until = follow_ups.leaves_until(briefing.touch, follow_ups.sending_hours(situation), situation.now)
-        if until is None:
-            _put_off(claimed, briefing.touch)
+        closes = follow_ups.leaves_until(made, follow_ups.sending_hours(situation), situation.now)
+        if closes is None or (until is not None and until <= situation.now):
+            _put_off(claimed, made)
+            return
+        if (over := _said_enough(claimed, made, draft, situation.now)) is not None:
+            _put_off(claimed, made, wait=over.until - situation.now, reason=Touch.Reason.PACE)
             return
         replying.send(
-            claimed, conversation, completion.answer.reply, completion, passages=briefing.passages,
-            understood={"language": completion.answer.language}, cycle=conversation.cycle, valid_until=until,
+            claimed, conversation, draft, completion, passages=passages, understood={"language": language},
+            cycle=conversation.cycle, valid_until=min(closes, until or closes),
         )  # fmt: skip
+
+
+def _said_enough(claimed: Any, made: Touch, draft: Draft, now: datetime) -> pacing.Over | None:
+    """Until when words have to wait that their number has said too often today."""
+    channel, by_hand = directory.entry(claimed.channel_id).channel, made.reason == Touch.Reason.BY_HAND
+    return pacing.take_text(channel, draft.text, at=now, key=made.follow_up_id, forced=by_hand)
+
+
+def _way(claimed: Any, configured: Configuration, made: Touch) -> proactive.Way:
+    purpose = TouchTemplate.Purpose.touch(made.number)
+    return proactive.way(configured, claimed.conversation_id, claimed.channel_id, purpose, db.now())
+
+
+def _wait(claimed: Any, made: Touch, words: str) -> None:
+    """The reply window has closed since the touch was made, and no template is chosen for it."""
+    with transaction.atomic():
+        if turns.lock(claimed) is not None:
+            _put_off(claimed, made, wait=follow_ups.TEMPLATE_FOR, reason=Touch.Reason.TEMPLATE)
+            proactive.tell(proactive.TOUCHES, claimed.channel_id, words)
 
 
 #: What a turn is told that is called off since its follow-up has to end; the rest reads "a manager leads".
@@ -251,10 +288,12 @@ def _too_late(claimed: Any, configured: Configuration, made: Touch) -> bool:
     return True
 
 
-def _put_off(claimed: Any, made: Touch) -> None:
-    """The hours of a touch are over: it is planned again for the next ones. The caller holds the lock."""
+def _put_off(
+    claimed: Any, made: Touch, *, wait: timedelta = timedelta(0), reason: str = Touch.Reason.HOURS
+) -> None:
+    """The hours of a touch are over, or it has to wait: it is planned again for later. The caller holds the lock."""
     if turns.end(claimed.id, Turn.Stage.SUPERSEDED, Turn.Reason.LATE, token=claimed.lease_token):
-        follow_ups.plan_again(made.pk)
+        follow_ups.plan_again(made.pk, wait=wait, reason=reason)
         turns.open_next(claimed.conversation_id)
 
 

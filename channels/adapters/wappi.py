@@ -69,6 +69,7 @@ class WappiAdapter(Adapter):
     capabilities: ClassVar[Capabilities] = Capabilities(
         max_length=4000,
         voice=True,
+        speaks=True,
         files=True,
         edit=True,
         history=True,
@@ -78,6 +79,7 @@ class WappiAdapter(Adapter):
         read_marks=True,
         sends_per_second=1.0,
         attests_phone=True,
+        fragile=True,
     )
     default_base_url: ClassVar[str] = BASE_URL
     credential_names: ClassVar[Sequence[str]] = ("token",)
@@ -176,7 +178,7 @@ class WappiAdapter(Adapter):
     def mark_read(self, source_id: str, external_id: str) -> None:
         self.client.call("POST", "sync/message/mark/read", body={"message_id": external_id})
 
-    def typing(self, source_id: str) -> None:
+    def typing(self, source_id: str, external_id: str = "") -> None:
         self.client.call(
             "POST", "sync/chat/typing/start", body={"recipient": _recipient(source_id)}, read_timeout=5, deadline=6
         )
@@ -308,6 +310,9 @@ def _parts(message: OutboundMessage, recipient: str) -> list[tuple[str, dict[str
             parts.append(("sync/message/send", {"recipient": recipient, "body": text}))
     for number, file in enumerate(files):
         parts.append(_file_part(file, recipient, file.caption or (text if caption and number == 0 else "")))
+    if message.voice is not None:
+        spoken = base64.b64encode(message.voice.content).decode("ascii")
+        parts.append(("sync/message/audio/send", {"recipient": recipient, "b64_file": spoken}))
     return parts
 
 
