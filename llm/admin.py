@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
@@ -14,39 +14,18 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
-from unfold.widgets import UnfoldAdminPasswordWidget
 
+from foundation.big_lists import BigList
 from foundation.journal import Journal
 
 from . import prompts, trial
+from .key_form import KeyForm, masked
 from .models import LanguageModel, Prompt, Usage
+from .voice_admin import VoiceAdmin
 
-if TYPE_CHECKING:
-    ModelForm = forms.ModelForm[LanguageModel]
-else:
-    ModelForm = forms.ModelForm
+__all__ = ["LanguageModelAdmin", "PromptAdmin", "UsageAdmin", "VoiceAdmin", "masked"]
 
-MASK = "••••••••"
-SHOWN_TAIL = 4
-MASKABLE_LENGTH = 16
-
-
-def masked(key: str) -> str:
-    """A key as people may see it: only the end of a long one."""
-    if not key:
-        return ""
-    return MASK + (key[-SHOWN_TAIL:] if len(key) >= MASKABLE_LENGTH else "")
-
-
-class LanguageModelForm(ModelForm):
-    """The key can be written and never read: an empty field keeps what is stored."""
-
-    api_key = forms.CharField(
-        label=_("API key"), required=False, strip=True, help_text=_("Never shown. Empty keeps the stored key."),
-        widget=UnfoldAdminPasswordWidget(render_value=False, attrs={"autocomplete": "new-password"}),
-    )  # fmt: skip
-    remove_key = forms.BooleanField(label=_("Remove the stored key"), required=False)
-
+class LanguageModelForm(KeyForm):
     class Meta:
         model = LanguageModel
         fields = (
@@ -54,22 +33,6 @@ class LanguageModelForm(ModelForm):
             "temperature", "supports_temperature", "supports_schema", "supports_audio", "token_parameter", "thinking",
             "thinking_value", "input_price", "output_price",
         )  # fmt: skip
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.stored_key = self.instance.api_key if self.instance.pk else ""
-        self.initial["api_key"] = ""
-        if "api_key" in self.fields:
-            self.fields["api_key"].widget.attrs["placeholder"] = masked(self.stored_key)
-
-    def clean_api_key(self) -> str:
-        return self.cleaned_data["api_key"] or self.stored_key
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or self.cleaned_data
-        if cleaned.get("remove_key"):
-            cleaned["api_key"] = ""
-        return cleaned
 
 
 @admin.register(LanguageModel)
@@ -108,19 +71,40 @@ class LanguageModelAdmin(ModelAdmin):
             self.message_user(request, result.detail, messages.SUCCESS if result.ok else messages.ERROR)
 
 
+class ModelFilter(admin.SimpleListFilter):
+    """The models that are set up: to list every name of the journal, all of it would have to be read."""
+
+    title = _("model name")
+    parameter_name = "model_name"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [(name, name) for name in LanguageModel.objects.order_by("name").values_list("name", flat=True)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Usage]) -> QuerySet[Usage]:
+        return queryset.filter(**{self.parameter_name: self.value()}) if self.value() else queryset
+
+
+class PurposeFilter(ModelFilter):
+    title = _("purpose")
+    parameter_name = "purpose"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [*Prompt.Purpose.choices, (trial.PURPOSE, trial.PURPOSE)]
+
+
 @admin.register(Usage)
-class UsageAdmin(Journal, ModelAdmin):
+class UsageAdmin(Journal, BigList, ModelAdmin):
     """A journal: nobody adds, changes or deletes its lines."""
 
     list_display = (
         "at", "model_name", "purpose", "outcome", "input_tokens", "output_tokens", "thinking_tokens", "cost", "latency_ms",
         "reference",
     )  # fmt: skip
-    list_filter = ("outcome", "purpose", "model_name", "at")
+    list_filter = ("outcome", PurposeFilter, ModelFilter, "at")
     search_fields = ("reference",)
-    date_hierarchy = "at"
+    sortable_by = ("at",)
+    newest_by = "at"
     ordering = ("-at", "-id")
-    show_full_result_count = False
 
 
 @admin.register(Prompt)

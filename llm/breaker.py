@@ -1,4 +1,4 @@
-"""A circuit breaker per model row, shared by all threads and processes through the Django cache.
+"""A circuit breaker per model row (and per voice), shared by all threads and processes through the Django cache.
 
 Five failures in a row open it; after 30 seconds one call at a time is let through to try, and its success closes it.
 (pybreaker is not used because it holds its lock for the length of the call, so that calls would queue one by one.)
@@ -26,6 +26,8 @@ MEMORY = 24 * 3600
 CACHE_PAUSE = 5.0
 
 Result = TypeVar("Result")
+#: A model row's id, or a name of what else has a breaker.
+Key = int | str
 _cache_away_until = 0.0
 
 
@@ -33,7 +35,7 @@ _cache_away_until = 0.0
 class Admission:
     """Leave to make one call; tell it how the call went."""
 
-    model_id: int | None
+    model_id: Key | None
     marked: bool = False
     """There are failures on record that a success wipes out."""
     probe: bool = False
@@ -49,7 +51,7 @@ class Admission:
             _cached(lambda: _count_failure(model_id, probe=self.probe), None)
 
 
-def enter(model_id: int | None) -> Admission | None:
+def enter(model_id: Key | None) -> Admission | None:
     """Leave to call the model, or None while its breaker is open. Unsaved rows have no breaker."""
     if model_id is None:
         return Admission(None)
@@ -57,7 +59,7 @@ def enter(model_id: int | None) -> Admission | None:
     return _cached(lambda: _enter(model_id), otherwise)
 
 
-def _enter(model_id: int) -> Admission | None:
+def _enter(model_id: Key) -> Admission | None:
     opened_key, failures_key = _key(model_id, "opened"), _key(model_id, "failures")
     state = cache.get_many((opened_key, failures_key))
     opened = state.get(opened_key)
@@ -70,7 +72,7 @@ def _enter(model_id: int) -> Admission | None:
     return Admission(model_id, marked=True, probe=True)
 
 
-def _count_failure(model_id: int, *, probe: bool) -> None:
+def _count_failure(model_id: Key, *, probe: bool) -> None:
     opened_key, failures_key = _key(model_id, "opened"), _key(model_id, "failures")
     if probe:
         cache.set(opened_key, time.time(), timeout=MEMORY)
@@ -85,7 +87,7 @@ def _count_failure(model_id: int, *, probe: bool) -> None:
         logger.warning("model breaker opened", extra={"model": model_id, "failures": failures})
 
 
-def _key(model_id: int, name: str) -> str:
+def _key(model_id: Key, name: str) -> str:
     return f"llm:breaker:{model_id}:{name}"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -157,3 +159,79 @@ class Prompt(models.Model):
             check(self.purpose, self.text)
         except ValidationError as error:
             raise ValidationError({"text": error.messages}) from None
+
+
+#: One piece of `Voice.preset`: a setting of the engine, such as `length_scale=1.1`.
+SETTING = re.compile(r"[a-z][a-z0-9_]{0,39}=[^,=]{1,60}")
+
+
+class Voice(models.Model):
+    """One voice of one speech engine, which stands on a server of the company's own."""
+
+    class Engine(models.TextChoices):
+        PIPER = "piper", "Piper"
+        XTTS = "xtts", "XTTS"
+        OPENVOICE = "openvoice", "OpenVoice"
+
+    class Language(models.TextChoices):
+        RUSSIAN = "ru", _("Russian")
+        KAZAKH = "kk", _("Kazakh")
+        ENGLISH = "en", _("English")
+        ANY = "", _("every language of its engine")
+
+    name = models.CharField(pgettext_lazy("of a thing", "name"), max_length=100)
+    slug = models.SlugField(_("identifier"), max_length=60, unique=True)
+    engine = models.CharField(_("engine"), max_length=20, choices=Engine)
+    base_url = models.URLField(_("address of the engine"), help_text=_("For example http://127.0.0.1:5000"))
+    path = models.CharField(
+        _("path"), max_length=100, blank=True, help_text=_("Empty: the engine's own. Old servers of Piper want “/”.")
+    )
+    voice = models.CharField(
+        _("voice"), max_length=120, blank=True, help_text=_("As the engine calls it, for example ru_RU-irina-medium.")
+    )
+    preset = models.CharField(
+        _("preset"), max_length=200, blank=True,
+        help_text=_("The name of a preset of the engine, or its settings: length_scale=1.1, noise_scale=0.6"),
+    )  # fmt: skip
+    language = models.CharField(
+        _("language"), max_length=5, choices=Language, blank=True, default=Language.RUSSIAN,
+        help_text=_("Replies in other languages are only written."),
+    )  # fmt: skip
+    api_key = EncryptedCharField(verbose_name=_("API key"), blank=True, default="")
+    timeout = models.FloatField(
+        _("timeout, seconds"), default=20, validators=[MinValueValidator(1), MaxValueValidator(60)],
+        help_text=_("For a whole reply. The customer has read it by then; a voice that takes longer is left out."),
+    )  # fmt: skip
+    enabled = models.BooleanField(_("enabled"), default=True)
+    last_error = models.CharField(_("last error"), max_length=300, blank=True, editable=False)
+    last_error_at = models.DateTimeField(_("last error at"), null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("voice")
+        verbose_name_plural = _("voices")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What the preset adds to each request; a bare word goes as `preset`."""
+        found: dict[str, str] = {}
+        for part in filter(None, map(str.strip, self.preset.split(","))):
+            name, equals, value = part.partition("=")
+            found[name if equals else "preset"] = value if equals else part
+        return found
+
+    def clean(self) -> None:
+        if self.path and not self.path.startswith("/"):
+            raise ValidationError({"path": _("A path begins with “/”.")})
+        parts = [part.strip() for part in self.preset.split(",") if part.strip()]
+        if any("=" in part for part in parts) and not all(SETTING.fullmatch(part) for part in parts):
+            raise ValidationError({"preset": _("Settings look like length_scale=1.1, noise_scale=0.6")})
+        if self.engine != self.Engine.PIPER and not self.voice:
+            raise ValidationError({"voice": _("Name the voice as the engine does.")})
+        from .voices import engine_for
+
+        if self.language and not engine_for(self).speaks(self.language):
+            raise ValidationError({"language": _("The engine does not speak this language.")})

@@ -8,6 +8,7 @@ from typing import Any
 import openai
 from openai import OpenAI
 
+from foundation import sound
 from foundation.errors import ProviderError
 
 from .. import exchange, failures, schemas, wire
@@ -86,10 +87,14 @@ class OpenAICompatible(Provider):
         return messages
 
     def _sound(self, audio: Audio) -> dict[str, Any]:
-        if audio.mime not in SOUNDS:
-            raise failures.no_audio(self.model.name)
-        data = base64.b64encode(audio.content).decode("ascii")
-        return {"type": "input_audio", "input_audio": {"data": data, "format": SOUNDS[audio.mime]}}
+        content, kind = audio.content, SOUNDS.get(audio.mime)
+        if kind is None:
+            try:
+                content, kind = sound.mp3(content), "mp3"
+            except sound.NotSound:
+                raise failures.no_audio(self.model.name) from None
+        data = base64.b64encode(content).decode("ascii")
+        return {"type": "input_audio", "input_audio": {"data": data, "format": kind}}
 
     def _told(self, error: openai.APIStatusError) -> ProviderError:
         name, status = self.model.name, error.status_code
