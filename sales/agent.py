@@ -17,7 +17,8 @@ from django.utils.translation import gettext as _
 
 from channels import directory
 from conversations import turns
-from conversations.models import Contact, Turn
+from conversations.drafts import Draft
+from conversations.models import Contact, Message, Turn
 from foundation import live
 from foundation.errors import ProviderError
 from llm.base import ChatMessage, Completion, Request
@@ -29,6 +30,7 @@ from . import briefing as briefings
 from . import call_texts, calling, calls, cities, follow_ups, qualification, replying, truth, understanding
 from .assistants import configuration
 from .briefing import Briefing
+from .funnels import routing
 from .reply import Reply
 
 logger = logging.getLogger(__name__)
@@ -52,8 +54,12 @@ def answer(turn_id: int) -> None:
         if configured is None:
             turns.fail(claimed, Turn.Reason.NO_ASSISTANT)
             return
+        walk = routing.route(claimed, configured)
+        if walk is not None and walk.draft is not None:
+            routing.answer(claimed, walk)
+            return
         _show_typing(claimed)
-        briefing = briefings.gather(claimed, configured)
+        briefing = briefings.gather(claimed, configured, walk)
         try:
             completion = compose(briefing, reference=f"turn:{turn_id}")
         except NoModel as error:
@@ -71,9 +77,15 @@ def _show_typing(claimed: Any) -> None:
     if entry.channel.options.get("show_typing") and entry.adapter.capabilities.typing:
         identity = Contact.objects.get(pk=claimed.contact_id).identities.get(pk=claimed.identity_id)
         try:
-            entry.adapter.typing(identity.source_id)
+            entry.adapter.typing(identity.source_id, _last_external_id(claimed.id))
         except ProviderError as error:
             logger.info("typing not shown", extra={"turn": claimed.id, "code": error.code})
+
+
+def _last_external_id(turn_id: int) -> str:
+    """The provider's id of the message that is answered: some providers show typing as an answer to one."""
+    inbound = Message.objects.filter(turn_id=turn_id, direction=Message.Direction.IN).order_by("-seq")
+    return inbound.values_list("external_id", flat=True).first() or ""
 
 
 def compose(briefing: Briefing, *, reference: str = "") -> Completion[Reply]:
@@ -123,28 +135,33 @@ def request(briefing: Briefing) -> Request[Reply]:
 
 def _commit(claimed: Any, briefing: Briefing, completion: Completion[Reply]) -> None:
     """Put the reply into the outbox with all that it decides, unless a person took over or the customer wrote on."""
-    with transaction.atomic():
-        conversation = turns.lock(claimed)
-        if conversation is None:
-            return
-        try:
-            # What the reply decides is written before its words are known, and undone where they do not leave.
-            with transaction.atomic():
-                text, offered = _carry_out(claimed, briefing, completion.answer)
-                if not replying.send(
-                    claimed, conversation, text, completion, passages=briefing.passages,
-                    understood=understood(completion.answer), outcome=_outcome(completion.answer, offered),
-                ):  # fmt: skip
-                    raise _Overtaken
-        except _Overtaken:
-            turns.redo(claimed)
-            return
-        if claimed.redone:
-            turns.let_late_ones_wait(claimed)
-        _learn(claimed, briefing, completion.answer)
-        nobody = briefing.call.about_call and briefing.call.refusal == calls.Refusal.NO_MANAGER
-        if nobody or "handoff" in completion.answer.actions:
-            turns.call_manager(claimed.conversation_id, str(Turn.Reason.HANDOFF.label))
+    try:
+        # What the reply decides is written before its words are known, and undone where they do not leave.
+        with transaction.atomic():
+            _end(claimed, briefing, completion)
+    except _Overtaken:
+        with transaction.atomic():
+            if turns.lock(claimed) is not None:
+                turns.redo(claimed)
+
+
+def _end(claimed: Any, briefing: Briefing, completion: Completion[Reply]) -> None:
+    """The transaction of `_commit`. Raises _Overtaken."""
+    conversation = turns.lock(claimed)
+    if conversation is None:
+        return
+    text, offered = _carry_out(claimed, briefing, completion.answer)
+    if not replying.send(
+        claimed, conversation, Draft(text), completion, passages=briefing.passages,
+        understood=understood(completion.answer), outcome=_outcome(completion.answer, offered),
+    ):  # fmt: skip
+        raise _Overtaken
+    if claimed.redone:
+        turns.let_late_ones_wait(claimed)
+    _learn(claimed, briefing, completion.answer)
+    nobody = briefing.call.about_call and briefing.call.refusal == calls.Refusal.NO_MANAGER
+    if nobody or "handoff" in completion.answer.actions:
+        turns.call_manager(claimed.conversation_id, str(Turn.Reason.HANDOFF.label))
 
 
 def _carry_out(claimed: Any, briefing: Briefing, reply: Reply) -> tuple[str, list[datetime]]:
@@ -206,6 +223,7 @@ def _learn(claimed: Any, briefing: Briefing, reply: Reply) -> None:
     if any(getattr(contact, name) != value for name, value in changed.items()):
         Contact.objects.filter(pk=contact.pk).update(**changed)
     qualification.learn(contact.pk, reply)
+    routing.keep(claimed, briefing.walk)
     if reply.intent == "opt_out" or understanding.opts_out(briefing.question):
         follow_ups.opt_out(contact.pk)
     follow_ups.note_answer(claimed.conversation_id, reply.commitment, reply.intent)
@@ -222,7 +240,7 @@ def _hand_over(claimed: Any, briefing: Briefing, unproven: truth.Unproven) -> No
         if conversation is None:
             return
         if not replying.send(
-            claimed, conversation, text, unproven.completion, passages=briefing.passages, understood=understood(reply),
+            claimed, conversation, Draft(text), unproven.completion, passages=briefing.passages, understood=understood(reply),
             outcome=outcome,
         ):  # fmt: skip
             turns.redo(claimed)

@@ -14,11 +14,11 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from channels.models import Channel, known_zone
+from channels.models import Channel, MessageTemplate, known_zone
 from conversations.models import Contact, Conversation, Turn
 from foundation.fields import EncryptedCharField, EncryptedTextField
 from knowledge.models import KnowledgeBase
-from llm.models import LanguageModel
+from llm.models import LanguageModel, Voice
 
 
 def default_hours() -> dict[str, list[str]]:
@@ -57,6 +57,10 @@ class Assistant(models.Model):
         KAZAKHSTAN = "KZ", _("Kazakhstan")
         RUSSIA = "RU", _("Russia")
         NONE = "", _("none")
+
+    class VoiceWhen(models.TextChoices):
+        ALWAYS = "always", _("every reply")
+        SPOKEN = "spoken", _("replies to voice messages")
 
     name = models.CharField(_("name"), max_length=100, help_text=_("As it introduces itself to customers."))
     slug = models.SlugField(_("identifier"), max_length=60, unique=True)
@@ -101,6 +105,13 @@ class Assistant(models.Model):
         _("follow-ups"), default=True, db_default=True,
         help_text=_("Write again, up to five times, to customers who fell silent."),
     )  # fmt: skip
+    voice = models.ForeignKey(
+        Voice, models.SET_NULL, null=True, blank=True, verbose_name=_("voice"), related_name="assistants",
+        help_text=_("Reads replies aloud: a voice message follows the written one. Nothing chosen: replies are only written."),
+    )  # fmt: skip
+    voice_when = models.CharField(
+        _("what is read aloud"), max_length=10, choices=VoiceWhen, default=VoiceWhen.SPOKEN, db_default=VoiceWhen.SPOKEN
+    )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("changed"), auto_now=True)
 
@@ -142,6 +153,47 @@ class Bot(models.Model):
 
     def __str__(self) -> str:
         return f"{self.assistant} @ {self.channel}"
+
+
+class TouchTemplate(models.Model):
+    """The approved template that an assistant sends for a purpose where its own words may not be sent any more.
+
+    Several for one purpose are for several languages and channels.
+    """
+
+    class Purpose(models.TextChoices):
+        TOUCH_1 = "touch_1", _("first touch")
+        TOUCH_2 = "touch_2", _("second touch")
+        TOUCH_3 = "touch_3", _("third touch")
+        TOUCH_4 = "touch_4", _("fourth touch")
+        TOUCH_5 = "touch_5", _("fifth touch")
+        CALL_REMINDER = "call_reminder", _("reminder of a call")
+
+        @classmethod
+        def touch(cls, number: int) -> str:
+            """The purpose of touch number 1 … 5."""
+            return str(cls(f"touch_{number}"))
+
+    assistant = models.ForeignKey(
+        Assistant, models.CASCADE, verbose_name=_("assistant"), related_name="touch_templates", db_index=False
+    )
+    purpose = models.CharField(_("for"), max_length=20, choices=Purpose)
+    template = models.ForeignKey(MessageTemplate, models.CASCADE, verbose_name=_("template"), related_name="purposes")
+
+    class Meta:
+        verbose_name = _("template outside the reply window")
+        verbose_name_plural = _("templates outside the reply window")
+        ordering = ["assistant", "purpose", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["assistant", "purpose", "template"], name="template_once_per_purpose")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_purpose_display()}: {self.template}"
+
+    def clean(self) -> None:
+        if self.template_id and self.template.kind != MessageTemplate.Kind.APPROVED:
+            raise ValidationError({"template": _("Outside the reply window only what the provider has approved may be sent.")})
 
 
 class Qualification(models.Model):
@@ -229,6 +281,7 @@ class ScheduledCall(models.Model):
             models.Index(fields=["status", "starts_at"], name="call_by_status"),
             models.Index(fields=["starts_at"], name="call_to_remind", condition=Q(status="scheduled", reminded_at=None)),
             models.Index(fields=["contact", "-starts_at"], name="call_of_contact"),
+            models.Index(fields=["starts_at"], name="call_by_time"),
         ]
 
     def __str__(self) -> str:
@@ -285,6 +338,7 @@ class FollowUp(models.Model):
         indexes = [
             models.Index(fields=["conversation"], name="follow_up_active", condition=Q(state="active")),
             models.Index(fields=["state", "-anchor_at"], name="follow_up_by_state"),
+            models.Index(fields=["-anchor_at"], name="follow_up_recent"),
         ]
 
     def __str__(self) -> str:
@@ -308,6 +362,8 @@ class Touch(models.Model):
         HOURS = "hours", _("moved into sending hours")
         BUSY = "busy", _("moved: another message was on its way")
         UNPROVEN = "unproven", _("its words stated what no source confirms")
+        TEMPLATE = "template", _("outside the reply window: it needs an approved template")
+        PACE = "pace", _("moved: the number has sent enough unasked messages for now")
 
     follow_up = models.ForeignKey(FollowUp, models.CASCADE, related_name="touches", verbose_name=_("follow-up"))
     number = models.PositiveSmallIntegerField(_("number"))
@@ -332,3 +388,20 @@ class Touch(models.Model):
 
     def __str__(self) -> str:
         return f"{self.number}/5"
+
+
+# Models of a package are found where the app's models are.
+from .funnels.models import (  # noqa: E402
+    Funnel,
+    FunnelChoice,
+    FunnelEvent,
+    FunnelProgress,
+    FunnelStep,
+    SegmentRule,
+)
+
+__all__ = [
+    "WEEKDAYS", "Assistant", "AssistantModel", "Bot", "FollowUp", "Funnel", "FunnelChoice", "FunnelEvent", "FunnelProgress",
+    "FunnelStep", "Qualification", "ScheduledCall", "SegmentRule", "Touch", "TouchTemplate", "default_hours",
+    "default_languages", "valid_hours",
+]  # fmt: skip

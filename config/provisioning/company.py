@@ -18,11 +18,11 @@ from foundation.crypto import blind_index
 from foundation.phones import masked
 from knowledge.models import KnowledgeBase
 from llm import prompts
-from llm.models import LanguageModel, Prompt
+from llm.models import LanguageModel, Prompt, Voice
 from sales.models import Assistant, AssistantModel, Bot
 
-from . import documents, samples
-from .document import AssistantShape, ChannelShape, Company, Document, Model, Number, PromptShape
+from . import documents, funnels, samples, templates
+from .document import AssistantShape, ChannelShape, Company, Document, Model, Number, PromptShape, VoiceShape
 from .reading import ProvisionError
 from .report import Change, Report, shown
 from .rows import put, remove
@@ -49,14 +49,22 @@ def apply(document: Document, directory: Path, *, dry_run: bool = False) -> Repo
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         for model in document.models:
             _model(report, model)
+        for voice in document.voices:
+            _voice(report, voice)
         for base in document.knowledge:
             documents.put_base(report, base, directory)
         for prompt in document.prompts:
             _prompt(report, prompt, directory)
         for assistant in document.assistants:
             _assistant(report, assistant)
+        for funnel in document.funnels:
+            funnels.put_funnel(report, funnel)
         for channel in document.channels:
             _channel(report, channel, document.company)
+        for template in document.templates:
+            templates.put_template(report, template)
+        for assistant in document.assistants:
+            templates.put_purposes(report, assistant)
         _numbers(report, document.excluded_numbers, NumberRule.Rule.EXCLUDED, None)
         for base in document.knowledge:
             documents.remove_base(report, base)
@@ -105,6 +113,23 @@ def _model(report: Report, shape: Model) -> None:
     put(report, "model", row, shape.name, values, remark=remark)
 
 
+# ── Voices ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _voice(report: Report, shape: VoiceShape) -> None:
+    row = Voice.objects.filter(slug=shape.slug).first()
+    if shape.state == "absent":
+        remove(report, "voice", row, shape.slug)
+        return
+    if row is None and not shape.engine:
+        raise ProvisionError(f"voice {shape.slug}: engine is missing.")
+    row = row or Voice(slug=shape.slug, name=shape.name or shape.slug)
+    values = shape.given("name", "base_url", "path", "voice", "preset", "language", "timeout", "enabled")
+    # An empty key leaves the stored one.
+    values |= {name: getattr(shape, name) for name in ("engine", "api_key") if getattr(shape, name)}
+    put(report, "voice", row, shape.slug, values)
+
+
 # ── Prompts ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -139,8 +164,10 @@ def _assistant(report: Report, shape: AssistantShape) -> None:
     row = row or Assistant(slug=shape.slug, name=shape.name or shape.slug)
     values = shape.given(
         "name", "persona", "temperature", "top_p", "max_tokens", "languages", "time_zone", "hours", "country", "call_minutes",
-        "call_reminder_minutes", "follow_ups",
+        "call_reminder_minutes", "follow_ups", "voice_when",
     )  # fmt: skip
+    if "voice" in shape.model_fields_set:
+        values["voice"] = _found(Voice, "voice", what, slug=shape.voice) if shape.voice else None
     if shape.knowledge_base:
         values["knowledge_base"] = _found(KnowledgeBase, "knowledge base", what, slug=shape.knowledge_base)
     if shape.owner:
@@ -191,25 +218,38 @@ def _channel(report: Report, shape: ChannelShape, company: Company | None) -> No
     if shape.kind and row.kind != shape.kind:
         raise ProvisionError(f"{what} is of the kind {row.kind}; give a channel of another kind another slug.")
     values = shape.given(
-        "name", "enabled", "running", "base_url", "time_zone", "hold", "max_hold", "moderation", "answer_age_hours",
-        "rate_limit_count", "rate_limit_hours", "pause_hours", "own_number",
+        "name", "enabled", "running", "auto_start", "base_url", "time_zone", "hold", "max_hold", "moderation",
+        "answer_age_hours", "rate_limit_count", "rate_limit_hours", "pause_hours", "own_number",
     )  # fmt: skip
+    if "running" in values:
+        values.setdefault("auto_start", values["running"])
     values |= _company(shape, company)
     if shape.owner:
         values["owner"] = _owner(shape.owner, what)
     # An empty secret leaves the stored one, so that a file without secrets may be loaded again.
     values["credentials"] = {**(row.credentials or {}), **{name: text for name, text in shape.credentials.items() if text}}
-    values["options"] = {**(row.options or {}), **shape.options}
+    values["options"] = _options(row, shape)
     remark = _incomplete(row, values)
     if remark:
         values["enabled"] = False
     bot, extra = _bot(row, shape.assistant, what)
+    team = [_found(get_user_model(), "user", what, username=name) for name in shape.team]
+    present, named = _team_names(row), sorted(shape.team)
+    joins = "team" in shape.model_fields_set and present != named
+    if joins:
+        extra = [*extra, Change("team", shown(", ".join(present)), shown(", ".join(named)))]
     put(report, "channel", row, shape.slug, values, remark=remark, extra=extra, whole=values.get("enabled", row.enabled))
+    if joins:
+        row.team.set(team)
     if bot is not None:
         Bot.objects.update_or_create(channel=row, defaults={"assistant": bot})
     _numbers(report, shape.allowed_numbers, NumberRule.Rule.ALLOWED, row)
     _numbers(report, shape.blocked_numbers, NumberRule.Rule.BLOCKED, row)
     _numbers(report, shape.excluded_numbers, NumberRule.Rule.EXCLUDED, row)
+
+
+def _team_names(channel: Channel) -> list[str]:
+    return [] if channel._state.adding else sorted(channel.team.values_list("username", flat=True))
 
 
 def _new_channel(shape: ChannelShape) -> Channel:
@@ -234,8 +274,18 @@ def _incomplete(row: Channel, values: dict[str, Any]) -> str:
     """Why a channel that should be enabled cannot be: credentials that the file takes from an environment without them."""
     if not values.get("enabled", row.enabled):
         return ""
-    missing = [name for name in adapter_class(row.kind).credential_names if not values["credentials"].get(name)]
+    adapter = adapter_class(row.kind)
+    missing = [name for name in adapter.credential_names if not values["credentials"].get(name)]
+    # An option that the file does not name at all is a mistake of the file, and told as one.
+    missing += [name for name in adapter.option_names if values["options"].get(name) == ""]
     return f"disabled: without {', '.join(missing)}" if missing else ""
+
+
+def _options(row: Channel, shape: ChannelShape) -> dict[str, Any]:
+    """What the channel cannot do without is, like a secret, not taken away by an environment that lacks it."""
+    stored, needed = row.options or {}, adapter_class(row.kind).option_names
+    kept = {name: stored[name] for name in needed if shape.options.get(name) == "" and stored.get(name)}
+    return {**stored, **shape.options, **kept}
 
 
 def _bot(channel: Channel, slug: str, what: str) -> tuple[Assistant | None, list[Change]]:

@@ -7,10 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from channels.models import Channel
+from channels.models import Channel, MessageTemplate
 from foundation.phones import canonical
 from llm.models import LanguageModel, Prompt
-from sales.models import WEEKDAYS, Assistant
+from llm.models import Voice as VoiceRow
+from sales.funnels.models import LANGUAGES
+from sales.models import WEEKDAYS, Assistant, FunnelStep, TouchTemplate
 
 Slug = Annotated[str, Field(pattern=r"^[-a-zA-Z0-9_]+$", max_length=60)]
 State = Literal["present", "absent"]
@@ -66,6 +68,23 @@ class Model(Strict):
     output_price: float = Field(default=0, ge=0)
 
 
+class VoiceShape(Strict):
+    """A voice of a speech engine."""
+
+    slug: Slug
+    state: State = "present"
+    name: str = Field(default="", max_length=100)
+    engine: Annotated[str, _known(VoiceRow.Engine)] = ""
+    base_url: str = ""
+    path: str = Field(default="", max_length=100)
+    voice: str = Field(default="", max_length=120)
+    preset: str = Field(default="", max_length=200)
+    language: Annotated[str, _known(VoiceRow.Language)] = VoiceRow.Language.RUSSIAN
+    api_key: str = ""
+    timeout: float = 20
+    enabled: bool = True
+
+
 class File(Strict):
     """A PDF, by a pattern beside the YAML file, or by name to take it away."""
 
@@ -101,6 +120,10 @@ def _days(text: str) -> list[str]:
     return list(WEEKDAYS[WEEKDAYS.index(first) : WEEKDAYS.index(last) + 1])
 
 
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
 class AssistantShape(Strict):
     slug: Slug
     state: State = "present"
@@ -120,6 +143,9 @@ class AssistantShape(Strict):
     call_minutes: int = 30
     call_reminder_minutes: int = 60
     follow_ups: bool = True
+    voice: str = ""
+    voice_when: Annotated[str, _known(Assistant.VoiceWhen)] = Assistant.VoiceWhen.SPOKEN
+    touch_templates: dict[Annotated[str, _known(TouchTemplate.Purpose)], Annotated[list[str], BeforeValidator(_listed)]] = {}
 
     @field_validator("hours", mode="before")
     @classmethod
@@ -169,8 +195,10 @@ class ChannelShape(Strict):
     kind: Annotated[str, _known(Channel.Kind)] = ""
     owner: str = ""
     assistant: str = ""
+    team: list[str] = []
     enabled: bool = True
     running: bool = True
+    auto_start: bool = True
     company: str = Field(default="", max_length=200)
     about: str = ""
     base_url: str = ""
@@ -188,6 +216,33 @@ class ChannelShape(Strict):
     allowed_numbers: Numbers = []
     blocked_numbers: Numbers = []
     excluded_numbers: Numbers = []
+
+
+class VariableShape(Strict):
+    """What fills one place of a template's text. A source alone may be given as its name."""
+
+    source: str = ""
+    default: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def short_form(cls, value: Any) -> Any:
+        return {"source": value} if isinstance(value, str) else value
+
+
+class TemplateShape(Strict):
+    """A message template, our own or (with `provider_name`) one that the provider of its channel has approved."""
+
+    slug: Annotated[str, Field(pattern=r"^[-a-zA-Z0-9_]+$", max_length=100)]
+    state: State = "present"
+    name: str = Field(default="", max_length=100)
+    channel: str = ""
+    language: str = Field(default="", max_length=15)
+    category: Annotated[str, _known(MessageTemplate.Category)] = ""
+    body: str = ""
+    variables: dict[str, VariableShape] = {}
+    provider_name: str = Field(default="", max_length=512)
+    enabled: bool = True
 
 
 class PromptShape(Strict):
@@ -237,14 +292,76 @@ class Sample(Strict):
     messages: list[Line] = Field(min_length=1)
 
 
+def _texts(value: Any) -> Any:
+    """`{ru: …, kk: …, en: …}`, or one text, which is Russian."""
+    return {LANGUAGES[0]: value} if isinstance(value, str) else value
+
+
+Texts = Annotated[dict[Literal["ru", "kk", "en"], str], BeforeValidator(_texts)]
+
+
+class ChoiceShape(Strict):
+    """What may be tapped. The order in the file is the order in the menu."""
+
+    title: Texts
+    description: Texts = {}
+    to: str = ""
+    sets: dict[str, str] = {}
+
+
+class RuleShape(Strict):
+    """A line of a sorting step; its conditions are a text, one a line, or a list of such lines."""
+
+    conditions: str = Field(default="", alias="if")
+    segment: str = Field(min_length=1, max_length=40)
+    to: str = ""
+
+    @field_validator("conditions", mode="before")
+    @classmethod
+    def lines(cls, value: Any) -> Any:
+        return "\n".join(map(str, value)) if isinstance(value, list) else value
+
+
+class StepShape(Strict):
+    """A step of a funnel; its choices and rules replace those it has."""
+
+    key: str
+    state: State = "present"
+    kind: Annotated[str, _known(FunnelStep.Kind)] = FunnelStep.Kind.ANSWER
+    text: Texts = {}
+    url: str = ""
+    stores: str = ""
+    multiple: bool = False
+    next: str = ""
+    back: str = ""
+    choices: list[ChoiceShape] = []
+    rules: list[RuleShape] = []
+
+
+class FunnelShape(Strict):
+    """A funnel of an assistant. Steps that it does not name stay."""
+
+    slug: Slug
+    assistant: str
+    state: State = "present"
+    name: str = Field(default="", max_length=100)
+    enabled: bool = False
+    greetings: list[str] = []
+    entry: str = ""
+    steps: list[StepShape] = []
+
+
 class Document(Strict):
     """The whole file; every section may be missing."""
 
     company: Company | None = None
     models: list[Model] = []
+    voices: list[VoiceShape] = []
     knowledge: list[Base] = []
     assistants: list[AssistantShape] = []
     channels: list[ChannelShape] = []
+    templates: list[TemplateShape] = []
     excluded_numbers: Numbers = []
     prompts: list[PromptShape] = []
+    funnels: list[FunnelShape] = []
     sample_conversations: list[Sample] = []
