@@ -5,7 +5,9 @@ from __future__ import annotations
 from celery import shared_task
 from django.conf import settings
 
-from . import checks, inbox, log, polling, provider_calls
+from foundation.db import now
+
+from . import checks, inbox, log, pacing, polling, provider_calls
 from . import reconcile as looking_back
 
 
@@ -51,3 +53,4 @@ def purge() -> None:
     inbox.purge(settings.RAW_EVENT_DAYS)
     log.purge()
     provider_calls.purge(settings.RAW_EVENT_DAYS)
+    pacing.purge(now())

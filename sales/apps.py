@@ -1,3 +1,6 @@
+from collections.abc import Mapping
+from typing import Any
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
@@ -7,5 +10,16 @@ class SalesConfig(AppConfig):
     verbose_name = _("Sales")
 
     def ready(self) -> None:
-        # They register what the offline model does for them, and hear what happens in conversations.
-        from . import offline_agent  # noqa: F401
+        from llm.providers import offline
+
+        # They hear what is changed in the admin and what happens in conversations.
+        from . import assistants, follow_up_ends, proactive  # noqa: F401
+
+        offline.register("answer", _answer_offline)
+
+
+def _answer_offline(facts: Mapping[str, Any]) -> dict[str, Any]:
+    # The tables of phrases take 20 MB, which only the process that answers should hold.
+    from .offline_agent import answer_offline
+
+    return answer_offline(facts)

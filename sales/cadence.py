@@ -22,6 +22,7 @@ KINDS: dict[str, tuple[str, str | Promise]] = {
     "lost": ("priority_high", gettext_lazy("did not leave")),
     "planned": ("", gettext_lazy("planned")),
     "moved": ("update", gettext_lazy("planned, moved")),
+    "waits": ("hourglass_empty", gettext_lazy("waits for a template")),
     "skipped": ("fast_forward", gettext_lazy("skipped")),
     "cancelled": ("close", gettext_lazy("called off")),
 }
@@ -60,7 +61,7 @@ def dots(touches: Iterable[Touch], zone: ZoneInfo, *, active: bool, texts: dict[
     return [
         Dot(
             touch, kind := _kind(touch), touch is following, (touch.fired_at or touch.planned_at).astimezone(zone),
-            str(_("next") if touch is following else KINDS[kind][1]), _why(touch, kind), len(ordered),
+            str(_("next") if touch is following and kind != "waits" else KINDS[kind][1]), _why(touch, kind), len(ordered),
             (texts or {}).get(touch.turn_id or 0, ""),
         )
         for touch in ordered
@@ -75,6 +76,8 @@ def next_touch(touches: Sequence[Touch]) -> Touch | None:
 
 def _kind(touch: Touch) -> str:
     if touch.state == Touch.State.PLANNED:
+        if touch.reason == Touch.Reason.TEMPLATE:
+            return "waits"
         return "moved" if touch.reason else "planned"
     if touch.state != Touch.State.FIRED:
         return str(touch.state)

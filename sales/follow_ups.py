@@ -15,15 +15,17 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from channels import directory, pacing
 from conversations import turns
 from conversations.attention import Refused
 from conversations.models import Turn
 from foundation.db import execute, row, rows
 
+from . import proactive
 from .assistants import configuration
 from .follow_up_ends import Reason, end, note_answer, opt_out, situation_of, why_not
 from .follow_up_plan import distance, one_of_many, plan
-from .models import FollowUp, Touch
+from .models import FollowUp, Touch, TouchTemplate
 from .sending_hours import SendingHours
 
 logger = logging.getLogger(__name__)
@@ -36,6 +38,9 @@ STOPPED_FOR = timedelta(hours=1)
 BY_HAND_FOR = timedelta(hours=1)
 #: When a touch is composed again whose words no source confirmed.
 UNPROVEN_FOR = timedelta(days=1)
+#: When a touch is looked at again that waits for a template (a template that is chosen wakes it), and how long it waits.
+TEMPLATE_FOR = timedelta(hours=6)
+TEMPLATE_AT_MOST = timedelta(days=7)
 #: `Touch.reason` of such a touch: moved once, then skipped.
 UNPROVEN = Touch.Reason.UNPROVEN
 
@@ -63,6 +68,7 @@ def fire(limit: int = 200) -> int:
     Any number of schedulers may run at once: whoever locks the conversation decides, the others leave it.
     """
     _recover(limit)
+    proactive.settle()
     return sum(_fire_safely(due.id, due.conversation_id) for due in rows(_DUE, {"limit": limit}))
 
 
@@ -101,9 +107,50 @@ def _fire(follow_up_id: int) -> bool:
         return _move(touch, situation.now + STOPPED_FOR)
     if not hours.is_open(situation.now):
         return _move(touch, hours.opening(situation.now, follow_up_id), Touch.Reason.HOURS)
+    try:
+        proactive_way(situation, touch)
+    except proactive.WaitsForTemplate as error:
+        return _wait_for_template(situation, touch, hours, str(error))
+    before = transaction.savepoint()
+    if (over := _over_budget(situation)) is not None:
+        return _move(touch, hours.opening(over.until, follow_up_id), Touch.Reason.PACE)
     if not _make(situation, touch, hours):
+        # What was counted for it was not sent.
+        transaction.savepoint_rollback(before)
         return _move(touch, situation.now + BUSY_FOR, Touch.Reason.BUSY)
     return True
+
+
+def proactive_way(situation: Any, touch: Touch) -> proactive.Way:
+    """How a touch may be sent now. Raises proactive.WaitsForTemplate."""
+    configured = configuration(situation.channel_id)
+    assert configured is not None
+    purpose = TouchTemplate.Purpose.touch(touch.number)
+    return proactive.way(configured, situation.conversation_id, situation.channel_id, purpose, situation.now)
+
+
+def _wait_for_template(situation: Any, touch: Touch, hours: SendingHours, words: str) -> bool:
+    """Nobody may be written to in our own words now: without asking a model the touch waits until somebody chooses a template.
+
+    It gives way to the next one, and is skipped after a week. Always False: nothing was made.
+    """
+    proactive.tell(proactive.TOUCHES, situation.channel_id, words)
+    if situation.now > touch.due_at + TEMPLATE_AT_MOST:
+        skip_all([touch], Touch.Reason.TEMPLATE)
+        complete(situation.id)
+        return False
+    again = situation.now + TEMPLATE_FOR
+    later = Touch.objects.filter(follow_up=situation.id, state="planned", number__gt=touch.number)
+    following = later.order_by("number").first()
+    if following is not None:
+        again = min(again, max(following.planned_at, situation.now + BUSY_FOR))
+    return _move(touch, hours.opening(again, situation.id), Touch.Reason.TEMPLATE)
+
+
+def _over_budget(situation: Any, *, forced: bool = False) -> pacing.Over | None:
+    """Count a touch against what its number may send, or say until when it has to wait."""
+    channel = directory.entry(situation.channel_id).channel
+    return pacing.take(channel, at=situation.now, customer_zone=situation.time_zone, key=situation.id, forced=forced)
 
 
 def sending_hours(situation: Any) -> SendingHours:
@@ -134,7 +181,8 @@ def _make(situation: Any, touch: Touch, hours: SendingHours, *, reason: str | No
     if turn is None:
         return False
     made = {"state": Touch.State.FIRED, "turn_id": turn.id, "fired_at": situation.now}
-    Touch.objects.filter(pk=touch.pk).update(**made, reason=touch.reason if reason is None else reason)
+    kept = "" if touch.reason == Touch.Reason.TEMPLATE else touch.reason
+    Touch.objects.filter(pk=touch.pk).update(**made, reason=kept if reason is None else reason)
     following = Touch.objects.filter(follow_up=situation.id, state=Touch.State.PLANNED).order_by("number").first()
     if following is not None:
         earliest = situation.now + distance(touch.due_at, following.due_at)
@@ -163,7 +211,10 @@ _MADE = """
 SELECT x.id, x.follow_up_id, f.conversation_id FROM conversations_turn t
 JOIN sales_touch x ON x.turn_id = t.id AND x.state = 'fired' JOIN sales_followup f ON f.id = x.follow_up_id
 """
-_LATE = f"{_MADE} WHERE t.stage = 'superseded' AND t.reason = 'late' LIMIT %(limit)s"
+#: Turns stay late for ever, so only those of the last weeks are looked at.
+_LATE = f"""
+{_MADE} WHERE t.stage = 'superseded' AND t.reason = 'late' AND t.finished_at > now() - interval '30 days' LIMIT %(limit)s
+"""
 _LOST = f"""
 {_MADE}
 WHERE t.stage = 'failed' AND t.trigger = 'follow_up' AND t.reason <> 'unconfirmed' AND f.state <> 'stopped' LIMIT %(limit)s
@@ -265,9 +316,18 @@ def send_now(touch_id: int, user: Any) -> None:
             raise Refused(_("The channel is stopped."))
         if Touch.objects.filter(follow_up=situation.id, state="planned", number__lt=touch.number).exists():
             raise Refused(_("An earlier touch is still planned: send or skip that one first."))
+        _refuse_outside_window(situation, touch)
+        _over_budget(situation, forced=True)
         if not _make(situation, touch, sending_hours(situation), reason=Touch.Reason.BY_HAND):
             raise Refused(_("Another message of the assistant is on its way. Try again in a minute."))
     logger.info("touch sent by hand", extra={"touch": touch_id, "user": user.pk})
+
+
+def _refuse_outside_window(situation: Any, touch: Touch) -> None:
+    try:
+        proactive_way(situation, touch)
+    except proactive.WaitsForTemplate as error:
+        raise Refused(str(error)) from None
 
 
 def _locked(follow_up_id: int) -> int:

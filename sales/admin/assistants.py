@@ -20,11 +20,11 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from channels.admin.form import zone_field
-from channels.models import Channel
-from channels.owners import OwnedRows
+from channels.models import Channel, MessageTemplate
+from channels.owners import OwnedRows, visible_templates
 
-from ..models import WEEKDAYS, Assistant, AssistantModel, Bot, default_hours, default_languages
-from ..owners import own_or_shared
+from ..models import WEEKDAYS, Assistant, AssistantModel, Bot, TouchTemplate, default_hours, default_languages
+from ..owners import may_change, own_or_shared
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[Assistant]
@@ -102,6 +102,7 @@ class AssistantForm(ModelForm):
         fields = (
             "name", "slug", "owner", "persona", "knowledge_base", "temperature", "top_p", "max_tokens", "languages",
             "time_zone", "hours", "country", "call_managers", "call_minutes", "call_reminder_minutes", "follow_ups",
+            "voice", "voice_when",
         )  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -124,6 +125,22 @@ class ModelInline(TabularInline):
     verbose_name_plural = _("models, tried in this order (none: the general order)")
 
 
+class TouchTemplateInline(TabularInline):
+    """What is sent where our own words may not be sent any more."""
+
+    model = TouchTemplate
+    extra = 0
+    hide_title = True
+    fields = ("purpose", "template")
+    verbose_name_plural = _("templates outside the reply window (WhatsApp Cloud API: 24 hours after the customer's message)")
+
+    def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        if db_field.name == "template":
+            approved = visible_templates(request.user).filter(kind=MessageTemplate.Kind.APPROVED)
+            kwargs["queryset"] = approved.order_by("name", "language")
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+
 class BotInline(OwnedRows, TabularInline):
     model = Bot
     extra = 0
@@ -139,7 +156,7 @@ class AssistantAdmin(ModelAdmin):
     list_select_related = ("knowledge_base", "owner")
     search_fields = ("name", "slug")
     prepopulated_fields = {"slug": ("name",)}
-    inlines = (BotInline, ModelInline)
+    inlines = (BotInline, TouchTemplateInline, ModelInline)
     warn_unsaved_form = True
     readonly_fields = ("try_it",)
     fieldsets = (
@@ -148,11 +165,19 @@ class AssistantAdmin(ModelAdmin):
         (_("When people work"), {"fields": ("hours", "time_zone", "country")}),
         (_("Calls"), {"fields": ("call_managers", ("call_minutes", "call_reminder_minutes"))}),
         (_("Follow-ups"), {"fields": ("follow_ups",)}),
+        (_("Voice replies"), {"fields": (("voice", "voice_when"),)}),
         (_("Fine tuning"), {"fields": (("temperature", "top_p", "max_tokens"),), "classes": ("collapse",)}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Assistant]:
         return own_or_shared(super().get_queryset(request), request.user).prefetch_related("bots__channel")
+
+    def has_change_permission(self, request: HttpRequest, obj: Assistant | None = None) -> bool:
+        """One that also answers on channels of others is changed by its owner."""
+        return bool(super().has_change_permission(request, obj)) and (obj is None or may_change(obj, request.user))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Assistant | None = None) -> bool:
+        return bool(super().has_delete_permission(request, obj)) and (obj is None or may_change(obj, request.user))
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {**super().get_changeform_initial_data(request), "owner": request.user.pk}

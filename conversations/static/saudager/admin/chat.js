@@ -10,6 +10,9 @@
   const text = byId("chat-text"), form = byId("chat-reply"), status = byId("chat-status");
   const token = root.querySelector("[name=csrfmiddlewaretoken]").value;
   const shown = new Map();
+  const choice = byId("chat-template");
+  const offers = new Map((form ? JSON.parse(byId("chat-templates").textContent) : []).map((one) => [String(one.id), one]));
+  let windowClosed = false;
   let version = "", first = 0, last = 0, panels = {}, asking = false, fading = 0;
 
   /* The HTML comes from the server's own templates, which escape every text. */
@@ -86,12 +89,42 @@
     days();
     panel("chat-head", feed.head);
     panel("chat-side", feed.side);
+    showWindow(feed.window || "");
     if (atEnd || !news) {
       thread.scrollTop = atEnd ? thread.scrollHeight : top;
     } else {
       thread.scrollTop = top;
       fresh.hidden = false;
     }
+  }
+
+  /* Outside the reply window only what the provider has approved may be chosen, and nothing typed. */
+  function showWindow(words) {
+    const note = byId("chat-window");
+    if (!note) return;
+    note.hidden = !words;
+    note.textContent = words;
+    windowClosed = Boolean(words);
+    for (const option of choice ? choice.options : []) {
+      const offer = offers.get(option.value);
+      option.hidden = Boolean(offer) && windowClosed && !offer.approved;
+    }
+    lockText();
+  }
+
+  function lockText() {
+    const offer = choice && offers.get(choice.value);
+    text.readOnly = Boolean(offer && offer.approved) || windowClosed;
+  }
+
+  /* An approved template is sent as it stands; one of our own is a text to begin with. */
+  function choose() {
+    const offer = offers.get(choice.value);
+    text.value = offer ? offer.text : "";
+    if (offer && !offer.approved) choice.value = "";
+    lockText();
+    grow();
+    text.focus();
   }
 
   function say(words, tone = "bad") {
@@ -154,8 +187,10 @@
     const button = form.querySelector("button");
     button.disabled = true;
     try {
-      await post(root.dataset.reply, { text: words });
+      await post(root.dataset.reply, { text: words, template: choice ? choice.value : "" });
       text.value = "";
+      if (choice) choice.value = "";
+      lockText();
       grow();
       say("");
       thread.scrollTop = thread.scrollHeight;
@@ -215,6 +250,7 @@
   if (form) {
     form.addEventListener("submit", (event) => { event.preventDefault(); send(); });
     text.addEventListener("input", grow);
+    if (choice) choice.addEventListener("change", choose);
     text.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); send(); }
     });
