@@ -32,16 +32,22 @@ MENU: list[tuple[Any, list[tuple[str, Any, str, str]]]] = [
         _("Assistant"),
         [
             ("smart_toy", _("Assistants"), "admin:sales_assistant_changelist", "sales.view_assistant"),
+            ("account_tree", _("Funnels"), "admin:sales_funnel_changelist", "sales.view_funnel"),
             ("menu_book", _("Documents"), "admin:knowledge_source_changelist", "knowledge.view_source"),
             ("library_books", _("Knowledge bases"), "admin:knowledge_knowledgebase_changelist", "knowledge.view_knowledgebase"),
             ("edit_note", _("Prompts"), "admin:llm_prompt_changelist", "llm.view_prompt"),
             ("model_training", _("Language models"), "admin:llm_languagemodel_changelist", "llm.view_languagemodel"),
+            ("record_voice_over", _("Voices"), "admin:llm_voice_changelist", "llm.view_voice"),
         ],
     ),
     (
         _("Channels"),
         [
             ("hub", _("Channels"), "admin:channels_channel_changelist", "channels.view_channel"),
+            (
+                "quick_phrases", _("Message templates"), "admin:channels_messagetemplate_changelist",
+                "channels.view_messagetemplate",
+            ),
             ("phone_disabled", _("Number rules"), "admin:channels_numberrule_changelist", "channels.view_numberrule"),
         ],
     ),
@@ -118,7 +124,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",
-    "STYLES": [_file("saudager/admin/admin.css"), _file("saudager/admin/sales.css")],
+    "STYLES": [_file(f"saudager/admin/{name}.css") for name in ("admin", "sales", "funnels")],
     "SCRIPTS": [_file("saudager/admin/admin.js")],
     "DASHBOARD_CALLBACK": "config.dashboard.context",
     "COLORS": {

@@ -12,7 +12,8 @@ class StaffOnly(BasePermission):
     """Active staff users; reading needs the view permission of the view's model, anything else its change permission.
 
     A view names the model it is about as `permission_model = "conversations.contact"`. Without one every staff user may
-    read, and only superusers may write: a forgotten name closes a door instead of opening it.
+    read, and only superusers may write: a forgotten name closes a door instead of opening it. Where a method needs another
+    permission, the view says so: `permission_actions = {"POST": "add", "DELETE": "delete"}`.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
@@ -20,9 +21,10 @@ class StaffOnly(BasePermission):
         if not (user and user.is_authenticated and user.is_active and user.is_staff):
             return False
         model = getattr(view, "permission_model", "")
-        if request.method in SAFE_METHODS:
+        action = getattr(view, "permission_actions", {}).get(request.method, "")
+        if request.method in SAFE_METHODS and not action:
             return not model or may_view(user, model)
-        return bool(user.has_perm(_codename(model, "change")) if model else user.is_superuser)
+        return bool(user.has_perm(_codename(model, action or "change")) if model else user.is_superuser)
 
 
 def may_view(user: Any, model: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import F, OuterRef, QuerySet
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.urls import path
@@ -25,12 +25,14 @@ from channels import directory
 from channels.base import Sender
 from channels.models import Channel
 from channels.owners import visible, visible_channels
+from foundation.big_tables import exists, newest
 from foundation.crypto import blind_index, name_hashes
 from foundation.phones import canonical
 
 from . import contacts, verdicts
 from .models import Contact, Conversation, Message
 from .replies import reply
+from .template_replies import sendable
 
 ID_PREFIX = "id:"
 MOST_LOG_LINES = 1000
@@ -40,8 +42,8 @@ def visible_contacts(user: Any) -> QuerySet[Contact]:
     """The contacts that have a conversation on a channel this user works with; superusers see all."""
     if user.is_superuser:
         return Contact.objects.all()
-    theirs = Conversation.objects.filter(contact=OuterRef("pk"), channel__in=visible_channels(user).values("pk"))
-    return Contact.objects.filter(Exists(theirs))
+    theirs = visible(Conversation.objects.order_by(), user)
+    return Contact.objects.filter(exists(theirs.filter(contact=OuterRef("pk")), theirs))
 
 
 def find_contact(user: Any, key: str) -> Contact:
@@ -135,9 +137,9 @@ class ContactFilter(filters.FilterSet):
         return queryset.filter(name_hashes__contains=hashes) if hashes else queryset.none()
 
     def by_channel(self, queryset: QuerySet[Contact], name: str, value: str) -> QuerySet[Contact]:
-        channels = visible_channels(self.request.user).filter(slug=value)
-        here = Conversation.objects.filter(contact=OuterRef("pk"), channel__in=channels.values("pk"))
-        return queryset.filter(Exists(here))
+        channels = visible_channels(self.request.user).filter(slug=value).values_list("pk", flat=True)
+        here = Conversation.objects.filter(channel__in=list(channels)).order_by()
+        return queryset.filter(exists(here.filter(contact=OuterRef("pk")), here))
 
 
 @extend_schema(tags=["contacts"])
@@ -267,7 +269,10 @@ class LogParameters(serializers.Serializer[Any]):
 
 @extend_schema(tags=["messages"], parameters=[LogParameters])
 class MessageLog(ListAPIView[Message]):
-    """The last messages of all conversations, newest first, to see what became of them."""
+    """The last messages of all conversations, newest first, to see what became of them.
+
+    Without `since`, filters look through the last 20,000 messages.
+    """
 
     queryset = Message.objects.none()
     serializer_class = LogLineSerializer
@@ -282,6 +287,8 @@ class MessageLog(ListAPIView[Message]):
         asked = LogParameters(data=request.query_params)
         asked.is_valid(raise_exception=True)
         lines = self.filter_queryset(self.get_queryset())
+        if "since" not in request.query_params:
+            lines = newest(lines, Message.objects.all(), "created_at")
         serializer: type[LogLineSerializer] = LogLineSerializer
         if asked.validated_data["text"]:
             if not any(request.user.has_perm(f"conversations.{right}_message") for right in ("view", "change")):
@@ -299,11 +306,14 @@ class OutgoingSerializer(serializers.Serializer[Any]):
     channel = serializers.SlugField(help_text="Identifier of the channel.")
     phone = serializers.CharField(required=False, max_length=40, help_text="In any usual form. Either this or `contact`.")
     contact = serializers.IntegerField(required=False, min_value=1, help_text="The contact's number. Either this or `phone`.")
-    text = serializers.CharField(max_length=20_000)
+    text = serializers.CharField(max_length=20_000, required=False, help_text="Either this or `template`.")
+    template = serializers.SlugField(required=False, help_text="Identifier of a message template. Either this or `text`.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if ("phone" in attrs) == ("contact" in attrs):
             raise serializers.ValidationError(_("Give either a phone or a contact."))
+        if ("text" in attrs) == ("template" in attrs):
+            raise serializers.ValidationError(_("Give either a text or a template."))
         return attrs
 
     def validate_phone(self, value: str) -> str:
@@ -345,12 +355,16 @@ class SendMessage(GenericAPIView[Message]):
         channel = visible_channels(request.user).filter(slug=values["channel"]).first()
         if channel is None:
             raise Http404
+        return Response(self.queued(request.user, channel, values), status=status.HTTP_202_ACCEPTED)
+
+    def queued(self, user: Any, channel: Channel, values: dict[str, Any]) -> dict[str, Any]:
+        """Queue what a checked request says, and tell what became of it."""
         with transaction.atomic():
-            conversation = _conversation(request.user, channel, values)
-            reply(conversation.id, values["text"], request.user)
+            conversation = _conversation(user, channel, values)
+            reply(conversation.id, values.get("text", ""), user, template_id=_template(channel, values))
             queued = Message.objects.filter(conversation_id=conversation.id).order_by("-seq").values("id", "state")[0]
         answer = {"message": queued["id"], "conversation": conversation.id, "contact": conversation.contact_id}
-        return Response({**answer, "state": queued["state"]}, status=status.HTTP_202_ACCEPTED)
+        return {**answer, "state": queued["state"]}
 
 
 def _conversation(user: Any, channel: Channel, values: dict[str, Any]) -> Any:
@@ -370,6 +384,16 @@ def _conversation(user: Any, channel: Channel, values: dict[str, Any]) -> Any:
     if not directory.entry(channel.pk).adapter.capabilities.attests_phone:
         raise ValidationError({"phone": [_("On this channel people are not reached by their phone.")]})
     return contacts.lock_conversation(channel, Sender(source_id=phone, phone=phone))
+
+
+def _template(channel: Channel, values: dict[str, Any]) -> int | None:
+    """The template that was asked for by its identifier."""
+    if "template" not in values:
+        return None
+    found = sendable(channel.pk).filter(slug=values["template"]).first()
+    if found is None:
+        raise ValidationError({"template": [_("This template cannot be sent here.")]})
+    return found.pk
 
 
 def _refuse_excluded(channel: Channel, phone: str | None) -> None:

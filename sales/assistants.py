@@ -12,7 +12,7 @@ from django.db.models.signals import m2m_changed, post_delete, post_save
 
 from channels import directory
 from foundation.cache import Remembered
-from llm.models import LanguageModel
+from llm.models import LanguageModel, Voice
 
 from .models import Assistant, AssistantModel, Bot
 from .working_time import WorkingTime
@@ -65,7 +65,7 @@ def _forget(**_signal: object) -> None:
     configuration.forget()
 
 
-for _model in (Assistant, AssistantModel, Bot, LanguageModel):
+for _model in (Assistant, AssistantModel, Bot, LanguageModel, Voice):
     for _signal in (post_save, post_delete):
         _signal.connect(_forget, sender=_model)
 m2m_changed.connect(_forget, sender=Assistant.call_managers.through)

@@ -7,6 +7,7 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
+from foundation.big_lists import BigList
 from foundation.journal import Journal
 
 from ..models import ProviderCall
@@ -15,13 +16,14 @@ from .filters import ChannelFilter
 
 
 @admin.register(ProviderCall)
-class ProviderCallAdmin(Journal, OwnedRows, ModelAdmin):
+class ProviderCallAdmin(Journal, OwnedRows, BigList, ModelAdmin):
     list_display = ("minute", "channel", "call", "count", "errors", "average", "max_ms")
     list_filter = (ChannelFilter, "minute")
     list_select_related = ("channel",)
     list_per_page = 100
-    show_full_result_count = False
-    ordering = ("-pk",)
+    sortable_by = ("minute",)
+    newest_by = "minute"
+    ordering = ("-minute", "-pk")
 
     @admin.display(description=_("average, ms"))
     def average(self, calls: ProviderCall) -> str:

@@ -8,28 +8,32 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
+from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin, TabularInline
 
+from foundation.db import now
 from foundation.errors import ProviderError
 from foundation.looks import badge, badges, copyable, moment, two_lines
 
-from .. import breaker, checks, control, directory
-from ..base import Adapter
+from .. import breaker, checks, control, directory, pacing
 from ..models import Channel, ChannelLog
 from ..owners import OwnedRows
 from ..registry import adapter_class
+from .filters import ArchivedFilter
 from .form import HELP, form_for
 from .numbers import NumberRuleInline
+from .sessions import SessionPages, has_session
 
 LOG_SHOWN = 100
 HEALTH = {
@@ -56,7 +60,15 @@ def sending_badges(channel: Channel) -> list[SafeString]:
 
 def can_subscribe(channel: Channel) -> bool:
     """Whether the provider takes a webhook address from us."""
-    return adapter_class(channel.kind).subscribe is not Adapter.subscribe
+    return control.can_subscribe(adapter_class(channel.kind))
+
+
+def light(channel: Channel) -> SafeString:
+    """Green: it runs; grey: it is stopped or disabled; red: it runs, or should, and needs attention."""
+    runs = channel.enabled and channel.running
+    tone = "muted" if not runs else "bad" if channel.health == Channel.Health.NEEDS_ATTENTION else "ok"
+    words = gettext("running") if runs else gettext("stopped")
+    return format_html('<i class="sd-light sd-light--{}" role="img" aria-label="{}" title="{}"></i>', tone, words, words)
 
 
 class LogInline(TabularInline):
@@ -67,7 +79,7 @@ class LogInline(TabularInline):
     readonly_fields = fields
     extra = 0
     can_delete = False
-    collapsible = True
+    tab = True
     hide_title = True
     verbose_name_plural = _("log: the last %(n)d entries") % {"n": LOG_SHOWN}
 
@@ -91,13 +103,26 @@ class LogInline(TabularInline):
 
 
 def _start(channel: Channel, user: Any) -> str:
-    control.start(channel.pk, user=user)
-    return gettext("%(channel)s: the assistant answers.") % {"channel": channel}
+    found = control.start(channel.pk, user=user)
+    told = gettext("%(channel)s: the assistant answers.") % {"channel": channel}
+    return told if found.ok else f"{told} {gettext('The connection:')} {found.detail}"
 
 
 def _stop(channel: Channel, user: Any) -> str:
     control.stop(channel.pk, user=user)
     return gettext("%(channel)s: messages are stored, the assistant does not answer.") % {"channel": channel}
+
+
+def _restart(channel: Channel, user: Any) -> str:
+    found = control.restart(channel.pk, user=user)
+    told = gettext("%(channel)s: connected anew, the assistant answers.") % {"channel": channel}
+    return told if found.ok else f"{told} {gettext('The connection:')} {found.detail}"
+
+
+def _restore(channel: Channel, user: Any) -> str:
+    if not control.restore(channel.pk, user=user):
+        raise ProviderError(gettext("the channel is not in the archive"))
+    return gettext("%(channel)s is back from the archive, stopped.") % {"channel": channel}
 
 
 def _check(channel: Channel, user: Any) -> str:
@@ -132,28 +157,31 @@ def _renew_secret(channel: Channel, user: Any) -> str:
 
 DECISIONS: dict[str, Callable[[Channel, Any], str]] = {
     "start": _start, "stop": _stop, "check": _check, "subscribe": _subscribe, "secret": _renew_secret, "send": _try_now,
+    "restart": _restart, "restore": _restore,
 }  # fmt: skip
 
 
 @admin.register(Channel)
-class ChannelAdmin(OwnedRows, ModelAdmin):
+class ChannelAdmin(SessionPages, OwnedRows, ModelAdmin):
     channel_path = "pk"
     list_display = ("shown_name", "state", "answering", "last_event", "owner")
     list_display_links = ("shown_name",)
-    list_filter = ("kind", "health", "enabled", "running")
+    list_filter = ("kind", "health", "enabled", "running", ArchivedFilter)
     list_select_related = ("owner", "breaker")
     search_fields = ("name", "slug", "company")
     prepopulated_fields = {"slug": ("name",)}
-    actions = ("start", "stop", "check_connection", "subscribe", "try_sending")
+    actions = ("start", "stop", "restart", "check_connection", "subscribe", "try_sending")
     inlines = (NumberRuleInline, LogInline)
     change_form_outer_before_template = "admin/channels/buttons.html"
     warn_unsaved_form = True
-    readonly_fields = ("shown_kind", "webhook_address", "snippet", "state", "last_event", "last_poll", "last_look_back")
+    readonly_fields = (
+        "shown_kind", "webhook_address", "snippet", "state", "last_event", "last_poll", "last_look_back", "unasked",
+    )  # fmt: skip
 
     # ── Columns ──────────────────────────────────────────────────────────────────────────────────────────────────────
     @admin.display(description=_("channel"), ordering="name")
     def shown_name(self, channel: Channel) -> SafeString:
-        return two_lines(channel.name, channel.get_kind_display())
+        return two_lines(format_html("{} {}", light(channel), channel.name), channel.get_kind_display())
 
     @admin.display(description=_("state"), ordering="health")
     def state(self, channel: Channel) -> SafeString:
@@ -161,6 +189,8 @@ class ChannelAdmin(OwnedRows, ModelAdmin):
 
     @admin.display(description=_("answers"))
     def answering(self, channel: Channel) -> SafeString:
+        if channel.archived_at is not None:
+            return badge(gettext("archived"), "muted", icon="inventory_2")
         if not channel.enabled:
             return badge(gettext("disabled"), "muted", icon="block")
         if not channel.running:
@@ -178,6 +208,14 @@ class ChannelAdmin(OwnedRows, ModelAdmin):
     @admin.display(description=_("history read back"))
     def last_look_back(self, channel: Channel) -> SafeString | str:
         return moment(channel.reconciled_at)
+
+    @admin.display(description=_("unasked messages"))
+    def unasked(self, channel: Channel) -> SafeString:
+        """How the budgets of the number stand."""
+        return badges([
+            badge(one.words, "warn" if one.is_spent else "muted", icon="hourglass_top" if one.is_spent else "")
+            for one in pacing.used(channel, now())
+        ])  # fmt: skip
 
     # ── The form ─────────────────────────────────────────────────────────────────────────────────────────────────────
     def _kind(self, request: HttpRequest, obj: Channel | None) -> str:
@@ -212,12 +250,13 @@ class ChannelAdmin(OwnedRows, ModelAdmin):
         kind = self._kind(request, obj)
         adapter = adapter_class(kind)
         own = [f"credential_{name}" for name in adapter.credential_names] + [f"option_{name}" for name in adapter.option_names]
-        switches = ["enabled", "running"]
+        switches = ["enabled", "auto_start" if obj else "running"]
         address = "snippet" if kind == Channel.Kind.WIDGET else "webhook_address"
         shown_address = obj is not None and self.has_change_permission(request, obj)
+        paced = ["unasked"] if adapter.capabilities.fragile else []
         server = [] if kind == Channel.Kind.WIDGET else ["base_url"]
         return (
-            (None, {"fields": ["shown_kind", "name", "slug", "owner", *switches]}),
+            (None, {"fields": ["shown_kind", "name", "slug", "owner", "team", *switches]}),
             (
                 _("Connection"),
                 {
@@ -228,12 +267,19 @@ class ChannelAdmin(OwnedRows, ModelAdmin):
             (_("Company"), {"fields": ["company", "about", "own_number", "time_zone"]}),
             (_("Who is answered"), {"fields": ["moderation", "answer_age_hours", "rate_limit_count", "rate_limit_hours"]}),
             (_("Rhythm"), {"fields": ["hold", "max_hold", "pause_hours"]}),
-            *([(_("State"), {"fields": ["state", "last_event", "last_poll", "last_look_back"]})] if obj else []),
+            *([(_("State"), {"fields": ["state", "last_event", "last_poll", "last_look_back", *paced]})] if obj else []),
         )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Channel | None = None) -> tuple[str, ...]:
-        """The identifier is part of the webhook address: it is settled with the first saving."""
-        return (*self.readonly_fields, "slug") if obj else self.readonly_fields
+        """The identifier is part of the webhook address: it is settled with the first saving. Only administrators give a
+        channel to somebody else."""
+        own = self.readonly_fields if request.user.is_superuser else (*self.readonly_fields, "owner")
+        return (*own, "slug") if obj else own
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "team":
+            kwargs["queryset"] = get_user_model()._default_manager.filter(is_active=True, is_staff=True)
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Channel | None = None) -> dict[str, Any]:
         return {} if obj else self.prepopulated_fields
@@ -244,7 +290,29 @@ class ChannelAdmin(OwnedRows, ModelAdmin):
     def save_model(self, request: HttpRequest, obj: Channel, form: Any, change: bool) -> None:
         """Only what people edit: leases and cursors have moved on since the form was opened."""
         edited = [field.name for field in Channel._meta.concrete_fields if field.editable and not field.primary_key]
+        if not change:
+            obj.auto_start = obj.running
+            if not request.user.is_superuser:
+                obj.owner = request.user  # type: ignore[assignment]
         obj.save(update_fields=[*edited, "updated_at"] if change else None)
+
+    # ── The end of a channel ─────────────────────────────────────────────────────────────────────────────────────────
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """What deleting does, in words: nothing that customers wrote goes with a channel."""
+        lines = [
+            gettext("%(channel)s: it holds conversations, so it is archived: stopped, hidden, nothing lost.") % {"channel": one}
+            if control.holds_history(one) else gettext("%(channel)s is deleted.") % {"channel": one}
+            for one in objs
+        ]  # fmt: skip
+        return lines, {str(self.opts.verbose_name_plural): len(lines)}, set(), []
+
+    def delete_model(self, request: HttpRequest, obj: Channel) -> None:
+        if not control.remove(obj, user=request.user):
+            self.message_user(request, gettext("%(channel)s is in the archive now.") % {"channel": obj}, messages.WARNING)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Channel]) -> None:
+        for channel in queryset:
+            self.delete_model(request, channel)
 
     def get_inlines(self, request: HttpRequest, obj: Channel | None) -> Any:
         return self.inlines if obj else ()
@@ -285,6 +353,10 @@ class ChannelAdmin(OwnedRows, ModelAdmin):
     def stop(self, request: HttpRequest, queryset: QuerySet[Channel]) -> None:
         self._do(request, queryset, "stop")
 
+    @admin.action(description=_("Restart"), permissions=("change",))
+    def restart(self, request: HttpRequest, queryset: QuerySet[Channel]) -> None:
+        self._do(request, queryset, "restart")
+
     @admin.action(description=_("Check connection"), permissions=("change",))
     def check_connection(self, request: HttpRequest, queryset: QuerySet[Channel]) -> None:
         self._do(request, queryset, "check")
@@ -299,7 +371,7 @@ class ChannelAdmin(OwnedRows, ModelAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(require_POST(self.decide))
-        return [path("<int:pk>/do/<slug:what>/", view, name="channel_do"), *super().get_urls()]
+        return [path("<int:pk>/do/<slug:what>/", view, name="channel_do"), *self.session_urls(), *super().get_urls()]
 
     def decide(self, request: HttpRequest, pk: int, what: str) -> HttpResponse:
         """A button of one channel's page."""
@@ -323,6 +395,7 @@ class ChannelAdmin(OwnedRows, ModelAdmin):
         context = {
             "can_subscribe": can_subscribe(channel) if channel else False,
             "sending_paused": breaker.is_paused(channel) if channel else False,
+            "has_session": has_session(channel) if channel else False,
         }
         page: HttpResponse = super().changeform_view(request, object_id, form_url, {**context, **(extra_context or {})})
         return page

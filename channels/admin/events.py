@@ -14,6 +14,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
+from foundation.big_lists import BigList
 from foundation.journal import Journal
 from foundation.looks import badge, moment
 
@@ -29,14 +30,16 @@ TONES = {
 
 
 @admin.register(InboundEvent)
-class InboundEventAdmin(Journal, OwnedRows, ModelAdmin):
+class InboundEventAdmin(Journal, OwnedRows, BigList, ModelAdmin):
     list_display = ("received", "channel", "shown_state", "reason", "source", "attempts", "processed")
     list_display_links = ("received",)
     list_filter = ("state", "source", ChannelFilter, "received_at")
     list_select_related = ("channel",)
     list_per_page = 50
-    show_full_result_count = False
-    ordering = ("-pk",)
+    sortable_by = ("received",)
+    newest_by = "received_at"
+    indexed_filters = {"state__exact": (InboundEvent.State.NEW, InboundEvent.State.FAILED)}
+    ordering = ("-received_at", "-pk")
     actions = ("retry", "dismiss")
     fields = ("channel", "external_id", "shown_state", "reason", "source", "attempts", "received_at", "processed_at", "content")
     readonly_fields = fields
@@ -52,7 +55,7 @@ class InboundEventAdmin(Journal, OwnedRows, ModelAdmin):
     def processed(self, event: InboundEvent) -> SafeString | str:
         return moment(event.processed_at)
 
-    @admin.display(description=_("state"), ordering="state")
+    @admin.display(description=_("state"))
     def shown_state(self, event: InboundEvent) -> SafeString:
         return badge(event.get_state_display(), TONES[InboundEvent.State(event.state)])
 

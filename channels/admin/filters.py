@@ -25,3 +25,16 @@ class ChannelFilter(SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()
         return queryset.filter(**{self.path: value}) if value and value.isdigit() else queryset
+
+
+class ArchivedFilter(SimpleListFilter):
+    """Channels that were deleted with conversations in them are in no list unless they are asked for."""
+
+    title = _("archive")
+    parameter_name = "archived"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("1", _("in the archive"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.exclude(archived_at=None) if self.value() == "1" else queryset.filter(archived_at=None)

@@ -16,6 +16,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from .. import pacing
 from ..models import Channel
 from ..registry import adapter_class
 
@@ -30,6 +31,22 @@ HELP = {
         "In the Wappi cabinet create a profile and scan its QR code with the phone. Copy the API token and the profile id "
         "from there. After saving press “Subscribe webhook”, then “Check connection”."
     ),
+    Channel.Kind.WAHA: _(
+        "Run your own WAHA server (docker-compose.waha.yml) and give its address and keys here. After saving press "
+        "“Subscribe webhook”, then link the phone: scan the QR code, or enter the pairing code on the phone."
+    ),
+    Channel.Kind.WHATSAPP_CLOUD: _(
+        "In Meta's developer console create a business app with WhatsApp. Copy the phone number id, the business account id, "
+        "a permanent token of a system user and the app secret; invent a verify token. Then press “Subscribe webhook”."
+    ),
+    Channel.Kind.TELEGRAM: _(
+        "Write to @BotFather in Telegram, create a bot with /newbot and copy its token. Then press “Subscribe webhook”; "
+        "where this server has no public address, set the option polling instead."
+    ),
+    Channel.Kind.AVITO: _(
+        "In Avito's cabinet for developers create an application and copy its client id and secret; the messenger needs a paid "
+        "tariff there. After saving press “Subscribe webhook”, then “Check connection”."
+    ),
     Channel.Kind.WIDGET: _(
         "A chat window for your own site: no account and no keys are needed. After saving copy the snippet into the pages "
         "of the site, before the closing body tag."
@@ -39,7 +56,11 @@ HELP = {
 
 #: What may stand in the further options, by kind.
 EXAMPLES = {
-    Channel.Kind.WAPPI: '{"show_typing": true, "polling": true, "sends_per_second": 1}',
+    Channel.Kind.WAPPI: '{"show_typing": true, "polling": true, "sends_per_second": 1, "pacing": {"new_contacts_per_day": 40}}',
+    Channel.Kind.WAHA: '{"show_typing": true, "polling": true, "webhook_base": "http://saudager:8000", "pacing": {}}',
+    Channel.Kind.WHATSAPP_CLOUD: '{"show_typing": true, "graph_version": "v25.0"}',
+    Channel.Kind.TELEGRAM: '{"show_typing": true, "polling": false}',
+    Channel.Kind.AVITO: '{"polling": true}',
     Channel.Kind.WIDGET: '{"origins": ["https://shop.example"], "title": "…", "greeting": "…", "color": "#0a7d73"}',
 }
 
@@ -89,6 +110,11 @@ class ChannelForm(ModelForm):
             return {}
         if not isinstance(value, dict):
             raise ValidationError(_("Give an object: names with values in braces."))
+        if adapter_class(self.kind).capabilities.fragile:
+            try:
+                pacing.read(value.get("pacing"))
+            except ValidationError as error:
+                raise ValidationError(error.message_dict["options"]) from None
         return value
 
     def clean(self) -> dict[str, Any]:
@@ -136,7 +162,13 @@ def form_for(kind: str) -> type[ChannelForm]:
 
 
 #: What providers call their credentials and options, as people read it.
-LABELS = {"token": _("API token"), "profile_id": _("Profile id")}
+LABELS = {
+    "token": _("API token"), "profile_id": _("Profile id"), "api_key": _("API key"),
+    "hmac_key": _("Key of the webhook's signature"), "session": _("Session"), "access_token": _("Access token"),
+    "app_secret": _("App secret"), "verify_token": _("Verify token"), "phone_number_id": _("Phone number id"),
+    "waba_id": _("Business account id (WABA)"), "client_id": _("Client id"), "client_secret": _("Client secret"),
+    "user_id": _("Account number"),
+}  # fmt: skip
 
 
 def _label(name: str) -> str:

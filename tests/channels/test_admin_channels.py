@@ -15,8 +15,9 @@ from channels.admin.channels import LOG_SHOWN
 from channels.admin.form import EXAMPLES, HELP
 from channels.base import Health
 from channels.models import Channel, ChannelLog, NumberRule
+from conversations.models import Conversation
 from foundation.errors import Rejected, Retry, Unauthorized
-from tests.conversations.rows import a_channel, a_manager, english  # noqa: F401
+from tests.conversations.rows import a_channel, a_conversation, a_manager, english  # noqa: F401
 
 pytestmark = pytest.mark.django_db
 LIST = "admin:channels_channel_changelist"
@@ -129,6 +130,7 @@ def test_addresses_are_shown_only_to_who_may_change(
     assert f"data-channel=&quot;{site.slug}&quot;" in admin_client.get(page(site)).content.decode()
     reader = a_manager()
     reader.user_permissions.set(reader.user_permissions.filter(codename__startswith="view_"))
+    wappi.team.add(reader)
     client.force_login(reader)
     shown = client.get(page(wappi))
     assert shown.status_code == 200
@@ -175,14 +177,64 @@ def test_the_log_shows_the_last_hundred(admin_client: Client) -> None:
 # ── The buttons ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.fixture
+def reachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The provider takes our credentials and our address."""
+    monkeypatch.setattr(WappiAdapter, "check", lambda self: Health(ok=True))
+    monkeypatch.setattr(WappiAdapter, "subscribe", lambda self, url: None)
+
+
+@pytest.mark.usefixtures("reachable")
 def test_stop_and_start(admin_client: Client, wappi: Channel, admin_user: Any) -> None:
     for what, running in (("stop", False), ("start", True)):
         press(admin_client, wappi, what)
         wappi.refresh_from_db()
-        assert wappi.running is running
-    assert list(wappi.log.order_by("pk").values_list("event", "detail")) == [("stopped", "admin"), ("started", "admin")]
+        assert (wappi.running, wappi.auto_start) == (running, running)
+    told = [("stopped", "admin"), ("health: ok", ""), ("started", "admin")]
+    assert list(wappi.log.order_by("pk").values_list("event", "detail")) == told
     press(admin_client, wappi, "start")
-    assert wappi.log.count() == 2
+    assert wappi.log.count() == 3
+    assert "connected anew" in press(admin_client, wappi, "restart")
+
+
+def test_a_start_that_fails_says_why(admin_client: Client, wappi: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    Channel.objects.update(running=False, auto_start=False)
+
+    def refuse(self: WappiAdapter) -> Health:
+        raise Unauthorized("the token is refused")
+
+    monkeypatch.setattr(WappiAdapter, "check", refuse)
+    assert "the token is refused" in press(admin_client, wappi, "start")
+    wappi.refresh_from_db()
+    assert not wappi.running
+    light = admin_client.get(reverse(LIST)).content.decode()
+    assert "sd-light--muted" in light and "sd-light--ok" not in light
+
+
+def test_deleting_archives_what_holds_conversations(admin_client: Client) -> None:
+    empty, used = a_channel(), a_channel(name="Used")
+    a_conversation(used)
+    for channel in (empty, used):
+        address = reverse("admin:channels_channel_delete", args=(channel.pk,))
+        assert ("nothing lost" in admin_client.get(address).content.decode()) is (channel == used)
+        assert admin_client.post(address, {"post": "yes"}).status_code == 302
+    used.refresh_from_db()
+    assert list(Channel.objects.all()) == [used] and used.archived_at is not None and not used.enabled
+    assert Conversation.objects.filter(channel=used).count() == 1
+    assert list(admin_client.get(reverse(LIST)).context["cl"].result_list) == []
+    assert list(admin_client.get(reverse(LIST), {"archived": "1"}).context["cl"].result_list) == [used]
+    assert "back from the archive" in press(admin_client, used, "restore")
+
+
+def test_what_an_owner_makes_is_theirs(client: Client) -> None:
+    manager, other = a_manager(), a_manager()
+    client.force_login(manager)
+    assert client.post(reverse("admin:channels_channel_add") + "?kind=widget", form(owner=other.pk)).status_code == 302
+    channel = Channel.objects.get()
+    assert (channel.owner, channel.auto_start) == (manager, True)
+    assert client.post(page(channel), form(owner=other.pk, team=[other.pk], auto_start="")).status_code == 302
+    channel.refresh_from_db()
+    assert (channel.owner, list(channel.team.all()), channel.auto_start, channel.running) == (manager, [other], False, True)
 
 
 @pytest.mark.parametrize(
@@ -255,6 +307,8 @@ def test_buttons_are_posted_and_need_the_right(admin_client: Client, client: Cli
 def test_managers_see_and_change_only_their_channels(client: Client) -> None:
     manager = a_manager()
     own, shared, foreign = a_channel(owner=manager), a_channel(), a_channel(owner=a_manager(), name="Secret channel")
+    a_channel(name="Nobody's channel")
+    shared.team.add(manager)
     client.force_login(manager)
     listed = client.get(reverse(LIST)).context["cl"].result_list
     assert {channel.pk for channel in listed} == {own.pk, shared.pk}

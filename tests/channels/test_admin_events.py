@@ -30,11 +30,12 @@ def act(browser: Client, action: str, *rows: InboundEvent) -> str:
 
 
 def test_payloads_are_shown_to_superusers_only_and_never_in_the_list(admin_client: Client, client: Client) -> None:
-    event = an_event(a_channel())
+    event, manager = an_event(a_channel()), a_manager()
+    event.channel.team.add(manager)
     address = reverse("admin:channels_inboundevent_change", args=(event.pk,))
     assert "Привет &lt;b&gt;" in admin_client.get(address).content.decode()
     assert "Привет" not in admin_client.get(reverse(LIST)).content.decode()
-    client.force_login(a_manager())
+    client.force_login(manager)
     response = client.get(address)
     assert response.status_code == 200
     assert "Привет" not in response.content.decode()

@@ -135,8 +135,8 @@ def test_our_own_channel_needs_no_rate() -> None:
 
 
 def test_the_list_says_until_when_sending_is_paused(client: Client) -> None:
-    client.force_login(a_manager())
-    channel = a_channel(kind="wappi", name="Shop")
+    client.force_login(manager := a_manager())
+    channel = a_channel(kind="wappi", owner=manager, name="Shop")
     until = timezone.localtime(timezone.now() + timedelta(days=1)).replace(hour=14, minute=5)
     paused(channel, retry_at=until, failures=7)
     page = client.get(reverse("admin:channels_channel_changelist")).content.decode()
@@ -145,8 +145,8 @@ def test_the_list_says_until_when_sending_is_paused(client: Client) -> None:
 
 
 def test_a_button_tries_at_once(client: Client, broker: Broker) -> None:
-    client.force_login(a_manager())
-    channel = a_channel(kind="wappi", credentials={"token": "t"}, options={"profile_id": "p"})
+    client.force_login(manager := a_manager())
+    channel = a_channel(kind="wappi", owner=manager, credentials={"token": "t"}, options={"profile_id": "p"})
     address = reverse("admin:channels_channel_change", args=(channel.pk,))
     assert "Try sending now" not in client.get(address).content.decode()
     paused(channel, retry_at=timezone.now() + timedelta(hours=1))
@@ -167,10 +167,10 @@ def test_strangers_may_not_try(client: Client, broker: Broker) -> None:
 
 
 def test_the_channel_list_asks_the_same_however_many_are_paused(client: Client, django_assert_max_num_queries: Any) -> None:
-    client.force_login(a_manager())
+    client.force_login(manager := a_manager())
     for _ in range(12):
-        paused(a_channel(kind="wappi"))
-    with django_assert_max_num_queries(20):
+        paused(a_channel(kind="wappi", owner=manager))
+    with django_assert_max_num_queries(22):
         client.get(reverse("admin:channels_channel_changelist"))
 
 
@@ -200,9 +200,9 @@ def test_health_counts_the_paused_channels(client: Client) -> None:
 
 
 def test_the_api_says_how_sending_stands(client: Client, _clean_cache: None) -> None:
-    client.force_login(a_manager())
-    paused(a_channel(kind="wappi", slug="one"), retry_at=timezone.now() + timedelta(hours=30))
-    a_channel(kind="wappi", slug="two")
+    client.force_login(manager := a_manager())
+    paused(a_channel(kind="wappi", slug="one", owner=manager), retry_at=timezone.now() + timedelta(hours=30))
+    a_channel(kind="wappi", slug="two", owner=manager)
     told = {row["slug"]: row["sending"] for row in client.get("/api/v1/channels/").json()["results"]}
     assert told["two"] == "" and told["one"].startswith("paused until")
 
@@ -213,8 +213,8 @@ def test_saving_the_form_leaves_leases_and_cursors_alone(client: Client, monkeyp
 
     from .test_admin_channels import form
 
-    client.force_login(a_manager())
-    channel = a_channel(kind="wappi", credentials={"token": "t"}, options={"profile_id": "p"})
+    client.force_login(manager := a_manager())
+    channel = a_channel(kind="wappi", owner=manager, credentials={"token": "t"}, options={"profile_id": "p"})
     original = ChannelAdmin.save_model
 
     def a_poll_begins(self: Any, request: Any, obj: Channel, *rest: Any) -> None:

@@ -18,7 +18,7 @@ from foundation.crypto import blind_index, name_hashes
 PASSWORD = "long-enough-password"
 EVERYTHING = (
     "contact", "conversation", "message", "channel", "usage", "qualification", "followup", "scheduledcall", "turn",
-    "inboundevent",
+    "inboundevent", "messagetemplate",
 )  # fmt: skip
 
 

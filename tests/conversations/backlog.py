@@ -16,6 +16,7 @@ from channels.adapters.wappi import WappiAdapter
 from channels.base import SendResult
 from channels.models import Channel, ChannelBreaker
 from conversations import outbox
+from conversations.drafts import Draft
 from conversations.models import Conversation, Message
 from tests.conversations.rows import a_conversation
 
@@ -66,7 +67,9 @@ def waiting(channel: Channel, conversations: int, each: int = 1) -> list[Convers
     made = []
     for number in range(conversations):
         conversation = a_conversation(channel, phone=f"7701{channel.pk % 1000:03}{number:04}")
-        outbox.queue(conversation, channel.pk, [f"{number}.{part}" for part in range(each)], author="manager")
+        for part in range(each):
+            outbox.queue(conversation, channel.pk, Draft(f"{number}.{part}"), author="manager")
+            conversation.refresh_from_db()
         made.append(conversation)
     return made
 

@@ -183,6 +183,7 @@ def test_doubtful_messages_can_be_decided_and_unconfirmed_ones_ask_first(
 def test_who_may_only_look_gets_no_buttons_and_changes_nothing(client: Client, conversation: Conversation) -> None:
     reader = a_manager()
     reader.user_permissions.set(reader.user_permissions.filter(codename__startswith="view_"))
+    conversation.channel.team.add(reader)
     client.force_login(reader)
     a_message(conversation, "bot", "1", state="failed")
     told = feed(client, conversation)

@@ -157,10 +157,12 @@ def test_who_may_only_look_may_not_act(client: Client) -> None:
     assert conversation.mode == "bot"
 
 
-def test_managers_see_their_own_channels_and_those_of_nobody(client: Client) -> None:
+def test_managers_see_their_own_channels_and_those_of_their_teams(client: Client) -> None:
     manager, colleague = a_manager(), a_manager()
     own = a_conversation(a_channel(owner=manager), needs_attention=True)
-    shared = a_conversation(a_channel(owner=None), needs_attention=True)
+    shared = a_conversation(a_channel(owner=colleague), needs_attention=True)
+    shared.channel.team.add(manager)
+    a_conversation(a_channel(owner=None), needs_attention=True)
     foreign_channel = a_channel(owner=colleague, name="Secret channel")
     foreign = a_conversation(foreign_channel, needs_attention=True)
     client.force_login(manager)

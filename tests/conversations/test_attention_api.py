@@ -108,7 +108,7 @@ def test_nonsense_is_refused(client: APIClient, body: Any) -> None:
 
 def test_events_need_their_own_right(world: World) -> None:
     clerk = make_user("clerk", rights=("change_turn", "view_turn"))
-    event, turn = world.event(world.channel("shared")), a_failed_turn(world, world.channel("common"))
+    event, turn = world.event(world.channel("shared", clerk)), a_failed_turn(world, world.channel("common", clerk))
     assert post(client_of(clerk), "retry/", {"turns": [turn.pk], "events": [event.pk]}).status_code == 403
     assert InboundEvent.objects.get(pk=event.pk).state == "failed"
     assert post(client_of(clerk), "retry/", {"turns": [turn.pk]}).json()["turns"] == [turn.pk]

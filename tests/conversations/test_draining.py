@@ -15,9 +15,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from channels import breaker, control
+from channels import breaker, control, directory
 from channels.models import ChannelBreaker, ChannelLog
 from conversations import draining, outbox, outbox_sweep, takeover
+from conversations.drafts import Draft
 from conversations.models import Message
 from foundation.errors import Rejected, Retry, Unauthorized, Unconfirmed
 from tests.conftest import Broker
@@ -211,7 +212,7 @@ def test_what_is_written_meanwhile_waits_its_turn(provider: Provider, broker: Br
     broker.run()
     provider.dead = set()
     first.refresh_from_db()
-    outbox.queue(first, channel.pk, ["later"], author="manager")
+    outbox.queue(first, channel.pk, Draft("later"), author="manager")
     assert outbox.deliver(first.pk) == 0
     assert provider.accepted == []
     pass_time(channel, 100)
@@ -270,7 +271,7 @@ def test_a_takeover_during_the_pause_withdraws_what_the_assistant_wrote(
     channel = a_wappi()
     [conversation] = waiting(channel, 1)
     conversation.refresh_from_db()
-    outbox.queue(conversation, channel.pk, ["by the assistant"], author="bot")
+    outbox.queue(conversation, channel.pk, Draft("by the assistant"), author="bot")
     down(provider, "wa", error=Retry("busy", after=60))
     broker.run()
     takeover.take_over(conversation.pk, user=admin_user)
@@ -435,6 +436,7 @@ def test_a_history_that_cannot_be_read_is_asked_again_after_the_outage(
         return [SentRecord("3EB0FOUND", "0.0", timezone.now())]
 
     monkeypatch.setattr(WappiAdapter, "sent_since", history)
+    directory.forget()
     outbox.deliver(conversation.pk)
     broker.run()
     assert len(asked) == 1

@@ -12,7 +12,8 @@ from django.utils import timezone
 from channels import directory
 from channels.adapters.widget import WidgetAdapter
 from channels.models import InboundEvent
-from conversations import outbox, replies, takeover, turns, verdicts
+from conversations import history, outbox, replies, takeover, turns, verdicts
+from conversations.drafts import Draft
 from conversations.models import Contact, Conversation, Message, Takeover, Turn
 from conversations.tasks import sweep
 from foundation.errors import Rejected, Retry, Unconfirmed
@@ -92,6 +93,21 @@ def test_three_quick_messages_get_one_reply(company: Company, broker: Broker) ->
     assert len(company.sent()) == 1
     [turn] = company.turns()
     assert (turn.from_seq, turn.upto_seq, turn.version) == (1, 3, 3)
+
+
+def test_whatever_a_turn_has_to_answer_is_told_to_the_model(company: Company, broker: Broker, settings: Any) -> None:
+    settings.MAX_CONTEXT_MESSAGES = 4
+    company.says("Здравствуйте!")
+    broker.run()
+    for number in range(9):
+        company.says(f"Вопрос {number}")
+    broker.run(skip=("sales.answer",))
+    turn = company.turns()[-1]
+    for _ in range(5):
+        company.says("Уже для следующего ответа")
+    broker.run(skip=("sales.answer",))
+    lines = history.before_answer(turn.conversation_id, turn.pk, turn.upto_seq)
+    assert [line.text for line in lines] == [f"Вопрос {number}" for number in range(9)]
 
 
 def test_events_of_a_lane_keep_their_order_whoever_comes_first(company: Company, broker: Broker) -> None:
@@ -312,7 +328,7 @@ def test_a_long_reply_leaves_in_order_and_waits_behind_a_postponed_part(
     company.says("Здравствуйте!")
     broker.run(skip=("conversations.deliver",))
     conversation = Conversation.objects.get()
-    outbox.queue(conversation, company.channel.pk, ["second"], author="bot", turn_id=company.turns()[0].pk)
+    outbox.queue(conversation, company.channel.pk, Draft("second"), author="bot", turn_id=company.turns()[0].pk)
     seen: list[str] = []
     original = WidgetAdapter.send
 

@@ -19,6 +19,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from channels import directory
 from channels.models import Channel, InboundEvent
 from conversations import outbox, turns, widget, widget_access, widget_news
+from conversations.drafts import Draft
 from conversations.models import Conversation, Message, Turn
 from tests.conftest import Broker, Company
 
@@ -65,8 +66,9 @@ def page(company: Company) -> Page:
 def reply(texts: list[str], *, deliver: bool = True, author: str = "bot") -> None:
     """Put messages of ours into the only conversation."""
     with transaction.atomic():
-        conversation = Conversation.objects.select_for_update().get()
-        outbox.queue(conversation, conversation.channel_id, texts, author=author)
+        for text in texts:
+            conversation = Conversation.objects.select_for_update().get()
+            outbox.queue(conversation, conversation.channel_id, Draft(text), author=author)
     if deliver:
         outbox.deliver(conversation.pk)
 

@@ -20,6 +20,7 @@ from django.test import Client
 from channels.models import Channel, InboundEvent
 from conversations import outbox, widget
 from conversations import receive as receiving
+from conversations.drafts import Draft
 from conversations.models import Conversation
 from tests.conversations.widget_server import Server, running
 
@@ -106,7 +107,7 @@ def answer_next(text: str) -> None:
         receiving.receive(event.pk)
     with transaction.atomic():
         conversation = Conversation.objects.select_for_update().get()
-        outbox.queue(conversation, conversation.channel_id, [text], author="bot")
+        outbox.queue(conversation, conversation.channel_id, Draft(text), author="bot")
     outbox.deliver(conversation.pk)
 
 

@@ -27,6 +27,7 @@ from channels.adapters.widget import raw_event
 from channels.models import Channel, InboundEvent
 from conversations import outbox, widget_access, widget_stream
 from conversations import receive as receiving
+from conversations.drafts import Draft
 from conversations.models import Conversation
 from foundation import live, live_stream
 from tests.conversations.widget_server import Server, running
@@ -60,7 +61,7 @@ def work() -> None:
 def reply(text: str, channel: Channel) -> None:
     with transaction.atomic():
         conversation = Conversation.objects.select_for_update().get(channel=channel)
-        outbox.queue(conversation, channel.pk, [text], author="bot")
+        outbox.queue(conversation, channel.pk, Draft(text), author="bot")
     outbox.deliver(conversation.pk)
 
 
@@ -375,7 +376,7 @@ def test_the_stream_waits_for_a_queued_reply(channel: Channel) -> None:
     _store(visitor, "Hello")
     with transaction.atomic():
         conversation = Conversation.objects.select_for_update().get()
-        outbox.queue(conversation, channel.pk, ["Reply"], author="bot")
+        outbox.queue(conversation, channel.pk, Draft("Reply"), author="bot")
     _store(visitor, "And more")
 
     async def run() -> None:

@@ -24,8 +24,9 @@ def form(**fields: Any) -> dict[str, Any]:
     data: dict[str, Any] = {
         "name": "Aida", "slug": "aida", "owner": "", "persona": "", "knowledge_base": "", "temperature": "", "top_p": "",
         "max_tokens": "", "languages": ["ru", "kk"], "time_zone": "Asia/Almaty", "country": "KZ", "call_minutes": "30",
-        "call_reminder_minutes": "60", "follow_ups": "on", "bots-TOTAL_FORMS": "0",
+        "call_reminder_minutes": "60", "follow_ups": "on", "voice_when": "spoken", "bots-TOTAL_FORMS": "0",
         "bots-INITIAL_FORMS": "0", "model_places-TOTAL_FORMS": "0", "model_places-INITIAL_FORMS": "0",
+        "touch_templates-TOTAL_FORMS": "0", "touch_templates-INITIAL_FORMS": "0",
     }  # fmt: skip
     for day in WEEKDAYS:
         data |= {f"hours_{day}_opens": "", f"hours_{day}_closes": ""}
@@ -84,6 +85,8 @@ def test_managers_see_their_own_and_shared_assistants(client: Client) -> None:
     manager, colleague = a_manager(), a_manager()
     own = Assistant.objects.create(name="Own", slug="own", owner=manager)
     shared = Assistant.objects.create(name="Shared", slug="shared")
+    Assistant.objects.create(name="Nobody's", slug="nobodys")
+    Bot.objects.create(channel=a_channel(owner=manager), assistant=shared)
     foreign = Assistant.objects.create(name="Foreign", slug="foreign", owner=colleague)
     secret = a_channel(owner=colleague, name="Secret channel")
     bot = Bot.objects.create(channel=secret, assistant=shared)

@@ -66,8 +66,7 @@ def test_a_contact_with_its_zone_and_what_is_known_of_its_need(world: World, ask
     }  # fmt: skip
     assert [row["id"] for row in told["conversations"]] == [conversation.pk]
     reader = make_user("reader", rights=("view_contact",))
-    world.mine.owner = None
-    world.mine.save()
+    world.mine.team.add(reader)
     assert ask("contacts/77010000001/", user=reader)["qualification"] is None
 
 

@@ -328,6 +328,7 @@ def test_the_card_decides_nothing_about_other_conversations(admin_client: Client
 
 def test_the_card_shows_what_a_person_may_see(client: Client, conversation: Conversation) -> None:
     follow_up, manager = a_follow_up(conversation), a_manager()
+    conversation.channel.team.add(manager)
     Qualification.objects.create(contact=conversation.contact, stage="problem", situation="офис на 20 человек")
     rights = manager.user_permissions
     rights.set(rights.filter(codename__in=["view_conversation", "change_conversation", "view_followup"]))

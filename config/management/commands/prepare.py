@@ -19,6 +19,9 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection
 
+from channels import control
+from config import roles
+
 ADMIN = "admin"
 #: Holds off a second copy that starts at the same time (a PostgreSQL advisory lock).
 LOCK = 7_283_746
@@ -46,6 +49,8 @@ class Command(BaseCommand):
             cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
             cursor.execute("SET lock_timeout = '60s'")
         call_command("migrate", interactive=False, verbosity=0)
+        roles.put_groups()
+        control.boot()
         collect_static()
         password = first_start(options["demo"])
         if options["json"]:
