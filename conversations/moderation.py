@@ -16,10 +16,9 @@ from foundation.db import execute
 from llm.base import ChatMessage, Request
 from llm.completion import NoModel, complete
 from llm.prompts import render
-from llm.providers import offline
 
 from . import history, turns
-from .criteria import CLEAR_CONFIDENCE, SURE_NO, judge_offline
+from .criteria import CLEAR_CONFIDENCE, SURE_NO
 from .models import Contact, Turn
 
 logger = logging.getLogger(__name__)
@@ -140,6 +139,3 @@ def answer_silenced(conversation_id: int) -> int:
     if freed:
         turns.open_next(conversation_id)
     return int(freed > 0)
-
-
-offline.register(PURPOSE, judge_offline)

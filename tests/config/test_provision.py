@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from channels.models import Channel, NumberRule
+from channels.registry import adapter_class
+from config.provisioning.document import AssistantShape, ChannelShape, Model, VoiceShape
 from config.provisioning.reading import ProvisionError, read
 from conversations.models import Contact, Conversation, Message, Turn
 from knowledge.models import KnowledgeBase, Source
-from llm.models import LanguageModel, Prompt
+from llm.models import LanguageModel, Prompt, Voice
 from sales.models import Assistant, AssistantModel, Bot
 from tests.conftest import Broker
 
@@ -168,7 +171,7 @@ def test_variables_defaults_and_escapes(write: Any) -> None:
     [
         ("hold: 1.5", "holt: 1.5", "channels[0].holt: there is no such setting"),
         ("hold: 1.5", "hold: soon", "channels[0].hold: "),
-        ("kind: wappi", "kind: fax", "channels[0].kind: must be one of: wappi, widget"),
+        ("kind: wappi", "kind: fax", "channels[0].kind: must be one of: wappi, waha, whatsapp_cloud, telegram, avito, widget"),
         ("- slug: wa", "- slug: w a", "channels[0].slug: "),
         ("slug: aida,", "", "assistants[0].slug: is missing"),
         ("+7 701 123 45 67", "12", "channels[0].blocked_numbers[0].phone: not a phone number"),
@@ -306,3 +309,109 @@ def test_the_key_switches_the_models_on(broker: Broker, monkeypatch: pytest.Monk
     provision(DEMO)
     names = LanguageModel.objects.filter(enabled=True).order_by("position").values_list("name", flat=True)
     assert list(names) == ["gemini-flash", "gemini-flash-lite", "offline"]
+
+
+VOICES = """
+voices:
+  - {slug: irina, name: Irina, engine: piper, base_url: "http://127.0.0.1:5000", voice: ru_RU-irina-medium, api_key: "${KEY:-}"}
+assistants:
+  - {slug: aida, name: Aida, voice: irina, voice_when: always}
+"""
+
+
+def test_voices_become_rows_and_are_given_to_assistants(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY", "sk-voice-secret")
+    out = provision(write(VOICES))
+    assistant = Assistant.objects.get()
+    assert assistant.voice is not None
+    assert (assistant.voice.engine, assistant.voice.language, assistant.voice_when) == ("piper", "ru", "always")
+    assert "voice irina: created" in out and "sk-voice-secret" not in out
+    monkeypatch.delenv("KEY")
+    assert "2 unchanged" in provision(write(VOICES))
+    assert Voice.objects.get().api_key == "sk-voice-secret"
+    provision(write(VOICES.replace("voice: irina", 'voice: ""')))
+    assert Assistant.objects.get().voice is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (("engine: piper", "engine: parrot"), "voices[0].engine"),
+        (("engine: piper, ", ""), "engine is missing"),
+        (("voice: irina,", "voice: boris,"), "boris"),
+        (("engine: piper", "engine: xtts, language: kk"), "language"),
+    ],
+)
+def test_voices_that_cannot_speak_are_refused(write: Any, wrong: tuple[str, str], says: str) -> None:
+    with pytest.raises((CommandError, ProvisionError), match=re.escape(says)):
+        provision(write(VOICES.replace(*wrong)))
+    assert not Assistant.objects.exists()
+
+
+BOT = """
+assistants: [{slug: aida, name: Aida}]
+channels:
+  - slug: bot
+    name: Bot
+    kind: %(kind)s
+    company: Shop
+    assistant: aida
+    credentials: {%(credentials)s}
+    options: {%(options)s}
+    allowed_numbers: [+7 701 123 45 67]
+"""
+
+
+@pytest.mark.parametrize("kind", Channel.Kind.values)
+def test_a_bot_of_every_kind_from_the_environment(write: Any, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    adapter = adapter_class(kind)
+    credentials, options = adapter.credential_names, adapter.option_names
+    places = [", ".join(f'{name}: "${{BOT_{name.upper()}:-}}"' for name in names) for names in (credentials, options)]
+    file = write(BOT % {"kind": kind, "credentials": places[0], "options": places[1]})
+    for name in (*credentials, *options):
+        monkeypatch.delenv(f"BOT_{name.upper()}", raising=False)
+    out = provision(file)
+    if credentials:
+        assert f"channel bot: created (disabled: without {', '.join((*credentials, *options))})" in out
+    for name in (*credentials, *options):
+        monkeypatch.setenv(f"BOT_{name.upper()}", f"{name}-from-outside")
+    Channel.objects.update(enabled=True)
+    out = provision(file)
+    channel = Channel.objects.get()
+    assert channel.enabled
+    assert channel.credentials == {name: f"{name}-from-outside" for name in credentials}
+    assert channel.options == {name: f"{name}-from-outside" for name in options}
+    assert not any(f"{name}-from-outside" in out for name in credentials)
+    for name in (*credentials, *options):
+        monkeypatch.delenv(f"BOT_{name.upper()}")
+    assert provision(file).strip().endswith("3 unchanged"), "an environment without them takes nothing away"
+
+
+def test_several_bots_as_the_guide_has_them(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    example = (DEMO.parent.parent / "docs" / "provision.md").read_text(encoding="utf-8").partition("```yaml\n")[2].partition("```")[0]
+    names = set(re.findall(r"\$\{([A-Z_]+):-", example))
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    provision(write(example))
+    rows = {channel.kind: channel for channel in Channel.objects.all()}
+    assert set(rows) == set(Channel.Kind.values)
+    assert {kind for kind, channel in rows.items() if channel.enabled} == {"widget"}
+    for name in names:
+        monkeypatch.setenv(name, "http://127.0.0.1:3000" if name.endswith("_URL") else f"value-of-{name}")
+    Channel.objects.update(enabled=True)
+    provision(write(example))
+    assert Channel.objects.filter(enabled=True).count() == len(rows)
+    assert {bot.channel.slug: bot.assistant.slug for bot in Bot.objects.all()}["wholesale"] == "marat"
+    numbers = {(rule.channel and rule.channel.slug, rule.rule) for rule in NumberRule.objects.all()}
+    assert numbers == {("office", "blocked"), ("wholesale", "allowed"), (None, "excluded")}
+    marat = Assistant.objects.get(slug="marat")
+    assert (marat.temperature, marat.max_tokens, marat.follow_ups) == (0.2, 800, False)
+    assert provision(write(example)).count("unchanged") == len(provision(write(example)).splitlines())
+
+
+@pytest.mark.parametrize(
+    ("row", "shape"), [(Channel, ChannelShape), (Assistant, AssistantShape), (LanguageModel, Model), (Voice, VoiceShape)]
+)
+def test_whatever_the_admin_can_set_the_file_can(row: Any, shape: Any) -> None:
+    editable = {field.name for field in row._meta.fields if field.editable and not field.primary_key}
+    assert editable <= set(shape.model_fields)
