@@ -173,7 +173,17 @@ class News:
     """Only a ring: the provider has something new, which a poll will bring."""
 
 
-Event = InboundMessage | DeliveryReceipt | Echo | SessionChange | News | Skipped
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """Somebody wants what managers are told to come to this chat, and shows a code from the admin for it."""
+
+    address: str
+    """The chat, in the form of a `source_id`: a person's or a group's."""
+    code: str
+    title: str = ""
+
+
+Event = InboundMessage | DeliveryReceipt | Echo | SessionChange | News | Enrolment | Skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +287,10 @@ class Capabilities:
     polling: bool = False
     typing: bool = False
     read_marks: bool = False
+    blocks: bool = False
+    """A customer can be put on the provider's own blacklist."""
+    alerts: bool = False
+    """Managers can be told things here: their chats are registered by an `Enrolment`."""
     sends_per_second: float | None = None
     """How fast messages that had to wait may leave; the channel's option of this name wins. None: as fast as they can."""
     attests_phone: bool = False
@@ -358,6 +372,10 @@ class Adapter(ABC):
 
     def mark_read(self, source_id: str, external_id: str) -> None:
         """Tell the provider that the customer's message was read; does nothing where that is unknown."""
+
+    def block(self, source_id: str) -> None:
+        """Put the person on the provider's blacklist; doing it twice does no harm. Only where `capabilities` say blocks."""
+        raise NotImplementedError(f"{type(self).__name__} blocks nobody")
 
     def typing(self, source_id: str, external_id: str = "") -> None:
         """Show the customer that an answer to their message (its external id) is being written; does nothing where that is

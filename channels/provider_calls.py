@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from functools import wraps
@@ -55,14 +56,21 @@ def measured(adapter: AnyAdapter, channel_id: int) -> AnyAdapter:
     return adapter
 
 
+@contextmanager
+def counted_for(channel_id: int) -> Iterator[None]:
+    """Provider calls made within the block are counted for this channel."""
+    token = _channel.set(channel_id)
+    try:
+        yield
+    finally:
+        _channel.reset(token)
+
+
 def _within(channel_id: int, method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def call(*args: Any, **kwargs: Any) -> Any:
-        token = _channel.set(channel_id)
-        try:
+        with counted_for(channel_id):
             return method(*args, **kwargs)
-        finally:
-            _channel.reset(token)
 
     return call
 

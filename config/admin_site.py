@@ -48,6 +48,7 @@ MENU: list[tuple[Any, list[tuple[str, Any, str, str]]]] = [
                 "quick_phrases", _("Message templates"), "admin:channels_messagetemplate_changelist",
                 "channels.view_messagetemplate",
             ),
+            ("campaign", _("Managers' chats"), "admin:conversations_managerchat_changelist", "conversations.view_managerchat"),
             ("phone_disabled", _("Number rules"), "admin:channels_numberrule_changelist", "channels.view_numberrule"),
         ],
     ),

@@ -21,6 +21,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("token/refresh/", RefreshView.as_view(), name="token-refresh"),
     path("schema/", SpectacularAPIView.as_view(**_anyone_of_ours), name="schema"),
     path("stats/", StatsView.as_view(), name="stats"),
+    path("", include("channels.listings_api")),
     path("", include("channels.template_api")),
     path("", include("sales.api.bots")),
     path("", include("sales.api.waha")),

@@ -42,6 +42,7 @@ ROUTES = {
     "conversations.deliver": "outgoing_messages",
     "conversations.drain": "outgoing_messages",
     "conversations.confirm": "outgoing_messages",
+    "conversations.tell_managers": "integrations",
     "conversations.sweep": "maintenance",
     "sales.answer": "answers",
     "sales.touch": "follow_ups",

@@ -14,7 +14,7 @@ from django.db.models import Q
 
 GUESTS = "Guests"
 MANAGERS = "Managers"
-#: What managers may view, add, change and delete; of conversations they view and change.
+#: What managers may view, add, change and delete; of conversations they view and change, and add chats to be told in.
 WORK = ("channels", "sales", "knowledge")
 SEEN = (*WORK, "conversations", "llm")
 
@@ -49,6 +49,7 @@ def put_groups() -> list[str]:
     viewing = Q(codename__startswith="view_")
     ours = Permission.objects.filter(content_type__app_label__in=SEEN)
     conversing = Q(content_type__app_label="conversations", codename__startswith="change_")
+    conversing |= Q(content_type__app_label="conversations", content_type__model="managerchat")
     rights = {
         GUESTS: ours.filter(viewing),
         MANAGERS: ours.filter(viewing | conversing | Q(content_type__app_label__in=WORK)),

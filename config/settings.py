@@ -262,6 +262,7 @@ PIPELINE = {
     "deliver": "conversations.deliver",
     "drain": "conversations.drain",
     "confirm": "conversations.confirm",
+    "tell": "conversations.tell_managers",
     "parse": "knowledge.parse",
     "poll": "channels.poll",
     "reconcile": "channels.reconcile",

@@ -12,8 +12,8 @@ class ConversationsConfig(AppConfig):
     def ready(self) -> None:
         from llm.providers import offline
 
-        # What fills the places of templates is known by name as soon as one is saved.
-        from . import template_replies  # noqa: F401
+        # What fills the places of templates is known by name as soon as one is saved; managers are told by signals.
+        from . import manager_notices, template_replies  # noqa: F401
 
         offline.register("moderate", _judge_offline)
 

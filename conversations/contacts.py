@@ -19,7 +19,8 @@ from .models import Contact, ContactIdentity, ContactMerge, Conversation, source
 logger = logging.getLogger(__name__)
 
 _LOCK = """
-SELECT c.id, c.contact_id, c.channel_id, c.mode, c.epoch, c.cycle, c.last_seq, c.window_started_at, c.window_turns
+SELECT c.id, c.contact_id, c.channel_id, c.mode, c.epoch, c.cycle, c.last_seq, c.window_started_at, c.window_turns,
+    c.blocked_at
 FROM conversations_conversation c
 JOIN conversations_contactidentity i ON i.id = c.identity_id
 WHERE i.channel_id = %(channel)s AND i.source_index = %(index)s

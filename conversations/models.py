@@ -19,6 +19,9 @@ from foundation.crypto import blind_index, name_hashes
 from foundation.fields import EncryptedCharField, EncryptedJSONField, EncryptedTextField
 from foundation.phones import shown
 
+from .manager_models import ManagerChat as ManagerChat
+from .manager_models import ManagerNotice as ManagerNotice
+
 
 class Contact(models.Model):
     """A person we talk to. The phone may be missing or learned later; each channel knows them by an identity."""
@@ -186,6 +189,12 @@ class Conversation(models.Model):
     )
     about = EncryptedJSONField(verbose_name=_("what it is about"), null=True, blank=True, editable=False)
     """What the chat began with, such as an advertisement: `{"title", "price", "currency", "url", "id"}`."""
+    blocked_at = models.DateTimeField(_("blocked"), null=True, editable=False)
+    """Since when a manager lets nobody answer this customer. While it is set the assistant never leads."""
+    blocked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, editable=False, related_name="+", verbose_name=_("blocked by"),
+        db_index=False,
+    )  # fmt: skip
     window_started_at = models.DateTimeField(null=True, editable=False)
     window_turns = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
     """Bot replies in the hour that began at `window_started_at`: two bots that talk to each other are cut off by it."""
@@ -202,6 +211,7 @@ class Conversation(models.Model):
                 fields=["last_outbound_at"], name="conversation_silent", condition=Q(mode="bot", needs_attention=False)
             ),
             models.Index(fields=["last_inbound_at"], name="conversation_unanswered", condition=UNANSWERED),
+            models.Index(fields=["blocked_by"], name="conversation_blocked", condition=Q(blocked_by__isnull=False)),
             models.Index(
                 F("last_inbound_at").desc(nulls_last=True), name="conversation_closed", condition=Q(mode="closed")
             ),
@@ -240,7 +250,7 @@ class Turn(models.Model):
         UNSURE = "unsure", _("not clear yet whether a client")
         MANAGER = "manager", _("a manager leads the conversation")
         CLOSED = "closed", _("the conversation is closed")
-        BLOCKED = "blocked", _("blocked number")
+        BLOCKED = "blocked", _("blocked by a manager")
         NOT_ALLOWED = "not_allowed", _("number is not on the allowed list")
         STOPPED = "stopped", _("the channel is stopped")
         OLD = "old", _("too old to answer")

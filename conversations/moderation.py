@@ -17,9 +17,9 @@ from llm.base import ChatMessage, Request
 from llm.completion import NoModel, complete
 from llm.prompts import render
 
-from . import history, turns
+from . import history, signals, turns
 from .criteria import CLEAR_CONFIDENCE, SURE_NO
-from .models import Contact, Turn
+from .models import Contact, Conversation, Turn
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +101,7 @@ def _commit(claimed: Any, contact: Contact, verdict: Verdict, completion: Any, *
         is_client = _keep(contact.pk, is_client, verdict)
         turns.note_usage(claimed.id, completion, token=claimed.lease_token)
         if is_client is True:
+            signals.customer_appeared.send(sender=Conversation, conversation_id=claimed.conversation_id)
             turns.move_on(claimed, turns.first_stage(unheard=turns.has_unheard(claimed.id), moderated=False))
         else:
             reason = Turn.Reason.NOT_CLIENT if is_client is False else Turn.Reason.UNSURE

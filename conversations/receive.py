@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from channels import directory, inbox, log
-from channels.base import DeliveryReceipt, Echo, Event, InboundMessage, Kind, News, SessionChange, Skipped
+from channels.base import DeliveryReceipt, Echo, Enrolment, Event, InboundMessage, Kind, News, SessionChange, Skipped
 from channels.directory import Entry
 from channels.models import Channel, InboundEvent
 from foundation import faults, live, steps
@@ -26,7 +26,7 @@ from foundation.crypto import CannotOpen
 from foundation.db import execute, row
 from foundation.errors import Unreadable
 
-from . import contacts, evidence, signals, takeover, turns
+from . import contacts, evidence, manager_chats, signals, takeover, turns
 from .models import Contact, Conversation, Message, Turn
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,11 @@ logger = logging.getLogger(__name__)
 CLOCK_TOLERANCE = timedelta(minutes=2)
 #: Seconds before an event whose counterpart is not there yet is looked at again.
 NOT_YET_SECONDS = 3.0
+
+#: Whoever is met with silence for one of these is no new lead.
+NO_LEADS = frozenset({
+    str(Turn.Reason.BLOCKED), str(Turn.Reason.NOT_ALLOWED), str(Turn.Reason.OLD), str(Turn.Reason.NOT_CLIENT),
+})  # fmt: skip
 
 
 class NotYet(Exception):
@@ -135,6 +140,9 @@ def _carry_out(entry: Entry, event: Event) -> Ignored | None:
         case News():
             steps.start("poll", entry.channel.pk)
             return None
+        case Enrolment():
+            known = manager_chats.enrol(entry.channel.pk, event)
+            return None if known else Ignored(_("no managers' chat waits for this code"))
         case Skipped():
             return Ignored(event.reason)
 
@@ -146,6 +154,8 @@ def _message(entry: Entry, event: InboundMessage) -> Ignored | None:
         return Ignored(_("excluded number"), forget=True)
     if channel.own_number and event.sender.source_id == channel.own_number:
         return Ignored(_("our own number"))
+    if entry.adapter.capabilities.alerts and manager_chats.is_managers(channel.pk, event.sender.source_id):
+        return Ignored(_("a chat of managers"))
     conversation = contacts.lock_conversation(channel, event.sender)
     if event.edited and _edit(channel, conversation, event):
         return None
@@ -156,7 +166,9 @@ def _message(entry: Entry, event: InboundMessage) -> Ignored | None:
     turns.void_proactive(conversation.id, Turn.Reason.REPLIED)
     turn_id = _turn(channel, conversation, contact, seq, reason, unheard=unheard)
     _insert(channel, conversation, contact.pk, event, seq, turn_id, unheard=unheard)
-    _remember_origin(conversation.id, event)
+    tagged = _remember_origin(conversation.id, event)
+    if (tagged or seq == 1) and reason not in NO_LEADS:
+        signals.customer_appeared.send(sender=Conversation, conversation_id=conversation.id)
     signals.customer_wrote.send(sender=Conversation, conversation_id=conversation.id)
     transaction.on_commit(lambda: live.ring(f"conversation:{conversation.id}", what="message"))
     return None
@@ -166,6 +178,8 @@ def _why_not(channel: Channel, conversation: Any, contact: Contact, event: Inbou
     """The reason why this message gets no answer, or the empty word."""
     if rule:
         return str(Turn.Reason(rule))
+    if conversation.blocked_at is not None:
+        return str(Turn.Reason.BLOCKED)
     if not channel.running:
         return str(Turn.Reason.STOPPED)
     if conversation.mode == Conversation.Mode.MANAGER:
@@ -225,7 +239,7 @@ WITH message AS (
 contact AS (UPDATE conversations_contact SET last_message_at = now() WHERE id = %(contact)s)
 UPDATE conversations_conversation
 SET last_seq = last_seq + 1, cycle = cycle + 1, last_inbound_at = now(),
-    mode = CASE WHEN mode = 'closed' THEN 'bot' ELSE mode END
+    mode = CASE WHEN mode = 'closed' AND blocked_at IS NULL THEN 'bot' ELSE mode END
 WHERE id = %(conversation)s
 """
 _text = Message._meta.get_field("text")
@@ -256,13 +270,16 @@ def _insert(
     )
 
 
-def _remember_origin(conversation_id: int, event: InboundMessage) -> None:
-    """Where the customer comes from, the first time it is told, and what the chat is about, as last told."""
+def _remember_origin(conversation_id: int, event: InboundMessage) -> bool:
+    """Where the customer comes from, the first time it is told, and what the chat is about, as last told.
+
+    Returns whether the source is new.
+    """
     source, about = str(event.details.get("source") or ""), event.details.get("about")
-    if source:
-        Conversation.objects.filter(pk=conversation_id, source="").update(source=source[:60])
+    tagged = bool(source) and Conversation.objects.filter(pk=conversation_id, source="").update(source=source[:60]) > 0
     if about:
         Conversation.objects.filter(pk=conversation_id).update(about=about)
+    return tagged
 
 
 def message_details(event: InboundMessage) -> dict[str, Any]:

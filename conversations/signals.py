@@ -9,3 +9,7 @@ from django.dispatch import Signal
 customer_wrote = Signal()
 #: A person leads from now on, or the exchange was closed: `conversation_id`.
 person_leads = Signal()
+#: A customer wrote for the first time, their source became known, or they were found to be a client: `conversation_id`.
+customer_appeared = Signal()
+#: A conversation that did well so far needs a person: `conversation_id`.
+person_wanted = Signal()

@@ -29,7 +29,8 @@ Cause = Takeover.Cause
 
 def _lock(conversation_id: int) -> Any | None:
     return row(
-        "SELECT id, channel_id, contact_id, mode, epoch, last_seq FROM conversations_conversation WHERE id = %(id)s FOR UPDATE",
+        "SELECT id, channel_id, contact_id, mode, epoch, last_seq, blocked_at FROM conversations_conversation "
+        "WHERE id = %(id)s FOR UPDATE",
         {"id": conversation_id},
     )
 
@@ -86,11 +87,16 @@ def _take(conversation: Any, user: Any, cause: str) -> None:
 
 
 def give_back(conversation_id: int, *, user: Any = None, cause: str = Cause.GIVEN_BACK) -> bool:
-    """The bot leads again, and answers what the customer wrote after the last word of ours. False: it led already."""
+    """The bot leads again, and answers what the customer wrote after the last word of ours. False: it led already.
+
+    It never leads where the customer is blocked: such a conversation is closed instead.
+    """
     with transaction.atomic():
         conversation = _lock(conversation_id)
         if conversation is None or conversation.mode == Conversation.Mode.BOT:
             return False
+        if conversation.blocked_at is not None:
+            return close(conversation_id, user=user)
         execute(
             """
             UPDATE conversations_conversation

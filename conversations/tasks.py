@@ -6,7 +6,7 @@ from celery import shared_task
 
 from channels import inbox
 
-from . import draining, evidence, moderation, outbox, outbox_sweep, takeover, transcription, turns
+from . import draining, evidence, manager_notices, moderation, outbox, outbox_sweep, takeover, transcription, turns
 from . import receive as receiving
 
 
@@ -46,6 +46,12 @@ def confirm(message_id: int) -> None:
     evidence.confirm(message_id)
 
 
+@shared_task(name="conversations.tell_managers")
+def tell_managers(notice_id: int) -> None:
+    """Send one notice to a chat of managers."""
+    manager_notices.tell(notice_id)
+
+
 @shared_task(name="conversations.sweep")
 def sweep() -> None:
     """Bring back what the broker or a dead worker lost, and resume conversations whose pause is over."""
@@ -53,4 +59,5 @@ def sweep() -> None:
     turns.sweep()
     outbox_sweep.sweep()
     draining.wake()
+    manager_notices.sweep()
     takeover.resume_due()

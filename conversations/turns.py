@@ -21,6 +21,7 @@ from foundation import leases, live, steps
 from foundation.db import execute, row, rows
 from foundation.leases import LEASE
 
+from . import signals
 from .models import Turn
 
 logger = logging.getLogger(__name__)
@@ -316,14 +317,17 @@ def has_unheard(turn_id: int) -> bool:
 
 def call_manager(conversation_id: int, why: str) -> None:
     """Put a conversation on the list of those that need a person."""
-    execute(
+    called = row(
         """
-        UPDATE conversations_conversation
-        SET needs_attention = true, attention_reason = %(why)s, attention_at = coalesce(attention_at, now())
-        WHERE id = %(conversation)s
+        UPDATE conversations_conversation c
+        SET needs_attention = true, attention_reason = %(why)s, attention_at = coalesce(c.attention_at, now())
+        FROM (SELECT id, needs_attention FROM conversations_conversation WHERE id = %(conversation)s) before
+        WHERE c.id = before.id RETURNING before.needs_attention AS already
         """,
         {"conversation": conversation_id, "why": why[:200]},
     )
+    if called is not None and not called.already:
+        signals.person_wanted.send(sender=Turn, conversation_id=conversation_id)
     transaction.on_commit(lambda: live.ring(f"conversation:{conversation_id}", what="attention"))
 
 

@@ -57,6 +57,7 @@ class AvitoAdapter(Adapter):
         history=True,
         polling=True,
         read_marks=True,
+        blocks=True,
         sends_per_second=1.0,
     )
     default_base_url: ClassVar[str] = BASE_URL

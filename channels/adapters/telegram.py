@@ -74,6 +74,7 @@ class TelegramAdapter(Adapter):
         read_marks=True,
         sends_per_second=25.0,
         attests_phone=True,
+        alerts=True,
     )
     default_base_url: ClassVar[str] = BASE_URL
     credential_names: ClassVar[Sequence[str]] = ("token",)

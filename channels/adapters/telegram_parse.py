@@ -15,7 +15,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from channels.base import Event, InboundMessage, Kind, Media, RawEvent, Sender, Skipped
+from channels.base import Enrolment, Event, InboundMessage, Kind, Media, RawEvent, Sender, Skipped
 from foundation.errors import Unreadable
 from foundation.phones import canonical
 
@@ -25,6 +25,8 @@ TAP = "tap:"
 MESSAGES = ("message", "edited_message")
 START = re.compile(r"/start(?:@\w+)?\s+([A-Za-z0-9_-]{1,64})\s*")
 MOST_SOURCE = 60
+#: What managers write to the bot, in a group or alone, with the code that the admin shows.
+MANAGERS = re.compile(r"/managers(?:@\w+)?\s+([A-Za-z0-9-]{1,64})\s*")
 
 #: Fields that say nothing of what a message is made of.
 ENVELOPE = frozenset({
@@ -138,6 +140,9 @@ def message_id(bot: str, chat: int | str, number: int) -> str:
 
 def _message(message: Mapping[str, Any], bot: str, *, edited: bool = False) -> Event:
     chat, author = _table(message.get("chat")), _table(message.get("from"))
+    asked = None if edited or author.get("is_bot") is True else MANAGERS.fullmatch(_text(message.get("text")))
+    if asked and _id(chat):
+        return Enrolment(_id(chat), asked[1], _text(chat.get("title")) or _sender(chat, author).name)
     reason = _skip_reason(chat, author)
     if reason:
         return Skipped(reason)

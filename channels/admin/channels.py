@@ -26,12 +26,13 @@ from foundation.db import now
 from foundation.errors import ProviderError
 from foundation.looks import badge, badges, copyable, moment, two_lines
 
-from .. import breaker, checks, control, directory, pacing
+from .. import breaker, checks, control, directory, listings, pacing
 from ..models import Channel, ChannelLog
 from ..owners import OwnedRows
 from ..registry import adapter_class
 from .filters import ArchivedFilter
 from .form import HELP, form_for
+from .listings import ListingsPages
 from .numbers import NumberRuleInline
 from .sessions import SessionPages, has_session
 
@@ -162,7 +163,7 @@ DECISIONS: dict[str, Callable[[Channel, Any], str]] = {
 
 
 @admin.register(Channel)
-class ChannelAdmin(SessionPages, OwnedRows, ModelAdmin):
+class ChannelAdmin(SessionPages, ListingsPages, OwnedRows, ModelAdmin):
     channel_path = "pk"
     list_display = ("shown_name", "state", "answering", "last_event", "owner")
     list_display_links = ("shown_name",)
@@ -371,7 +372,8 @@ class ChannelAdmin(SessionPages, OwnedRows, ModelAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(require_POST(self.decide))
-        return [path("<int:pk>/do/<slug:what>/", view, name="channel_do"), *self.session_urls(), *super().get_urls()]
+        own = [path("<int:pk>/do/<slug:what>/", view, name="channel_do"), *self.session_urls(), *self.listings_urls()]
+        return [*own, *super().get_urls()]
 
     def decide(self, request: HttpRequest, pk: int, what: str) -> HttpResponse:
         """A button of one channel's page."""
@@ -396,6 +398,7 @@ class ChannelAdmin(SessionPages, OwnedRows, ModelAdmin):
             "can_subscribe": can_subscribe(channel) if channel else False,
             "sending_paused": breaker.is_paused(channel) if channel else False,
             "has_session": has_session(channel) if channel else False,
+            "has_listings": listings.has_listings(channel) if channel else False,
         }
         page: HttpResponse = super().changeform_view(request, object_id, form_url, {**context, **(extra_context or {})})
         return page

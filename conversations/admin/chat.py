@@ -14,9 +14,10 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
+from foundation.errors import ProviderError
 from foundation.phones import shown
 
-from .. import attention, outbox, replies, takeover, template_replies, verdicts, window
+from .. import attention, blocking, outbox, replies, takeover, template_replies, verdicts, window
 from ..models import Conversation, Message, Turn
 from . import bubbles, files, panels
 
@@ -48,6 +49,23 @@ def _give_back(conversation: Conversation, user: Any, _id: int) -> str:
 
 def _close(conversation: Conversation, user: Any, _id: int) -> str:
     return _moved(takeover.close(conversation.pk, user=user), _("The conversation is closed."))
+
+
+def _block(conversation: Conversation, user: Any, _id: int) -> str:
+    try:
+        return _moved(blocking.block(conversation.pk, user=user), _("Blocked: the assistant stays silent here."))
+    except ProviderError as error:
+        told = _("The assistant stays silent here, but %(channel)s did not block the customer: %(error)s")
+        raise attention.Refused(told % {"channel": conversation.channel, "error": error}) from error
+
+
+def _unblock(conversation: Conversation, user: Any, _id: int) -> str:
+    done = _moved(blocking.unblock(conversation.pk, user=user), _("The assistant answers the next message again."))
+    if blocking.provider_blocks(conversation.channel_id):
+        return _("%(done)s The blacklist of %(channel)s is changed on its own pages only.") % {
+            "done": done, "channel": conversation.channel.get_kind_display(),
+        }  # fmt: skip
+    return done
 
 
 def _seen(conversation: Conversation, _user: Any, _id: int) -> str:
@@ -102,6 +120,8 @@ DECISIONS: dict[str, panels.Decision] = {
     "take_over": _take_over,
     "give_back": _give_back,
     "close": _close,
+    "block": _block,
+    "unblock": _unblock,
     "seen": _seen,
     "client": _client,
     "not_client": _not_client,
@@ -179,6 +199,7 @@ class ChatPage:
             "may_change": may_change,
             "zone": conversation.channel.zone,
             "user": request.user,
+            "provider_blocks": blocking.provider_blocks(conversation.channel_id),
             "panels": [panel.html(conversation, request.user) for panel in panels.PANELS],
         }
         return {

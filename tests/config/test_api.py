@@ -20,6 +20,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
+from channels.adapters.avito_items import AvitoItems, ItemsPage, ItemState
 from channels.adapters.whatsapp_cloud import WhatsAppCloudAdapter
 from channels.models import Channel, MessageTemplate
 from config import api
@@ -105,6 +106,10 @@ CASES: dict[str, tuple[str, str, str | None]] = {
         )
         for decision in decisions
     },
+    "avito-items": ("get", "avito/my-avito/items/", "avito/their-avito/items/"),
+    "avito-item": ("get", "avito/my-avito/items/1/", "avito/their-avito/items/1/"),
+    "avito-statistics": ("get", "avito/my-avito/statistics/?ids=1", "avito/their-avito/statistics/?ids=1"),
+    "avito-item-price": ("patch", "avito/my-avito/items/1/price", "avito/their-avito/items/1/price"),
     "calls": ("get", "scheduled-calls/", None),
     "call": ("get", "scheduled-calls/{my_call}/", "scheduled-calls/{their_call}/"),
     "call-complete": ("post", "scheduled-calls/{my_call}/complete/", "scheduled-calls/{their_call}/complete/"),
@@ -124,6 +129,8 @@ def bodies(name: str, world: World, own: bool) -> dict[str, Any]:
         return {"starts_at": (timezone.now() + timedelta(days=1)).isoformat()}
     if name in ("attention-retry", "attention-dismiss"):
         return {"turns": [10**9]}
+    if name == "avito-item-price":
+        return {"price": 100}
     if name == "template-load":
         return {"channel": "my-cloud" if own else "their-cloud"}
     if name.endswith("template-preview"):
@@ -136,8 +143,10 @@ def _templates(world: World, whose: str, channel: Channel) -> None:
     owner = world.other if whose == "their" else world.manager
     waha = world.channel(f"{whose}-waha", owner, kind="waha")
     world.channel(f"{whose}-cloud", owner, kind="whatsapp_cloud")
+    avito = world.channel(f"{whose}-avito", owner, kind="avito")
     if whose == "my":
         waha.team.add(world.guest)
+        avito.team.add(world.guest)
     for kind, where in (("wappi", channel), ("waha", waha)):
         MessageTemplate.objects.create(name=kind, slug=f"{whose}-{kind}", body="Hi", channel=where)
 
@@ -145,6 +154,9 @@ def _templates(world: World, whose: str, channel: Channel) -> None:
 @pytest.fixture
 def ask(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(WhatsAppCloudAdapter, "templates", lambda self: [])
+    state = ItemState(1, "active", "", None, None)
+    for name, found in {"items": ItemsPage([], 1, more=False), "item": state, "statistics": {}, "set_price": None}.items():
+        monkeypatch.setattr(AvitoItems, name, lambda *_given, found=found, **_named: found)
     rows: dict[str, int] = {}
     start = timezone.now() - timedelta(minutes=5)
     for whose, channel, manager, phone in (
@@ -167,7 +179,7 @@ def ask(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
         method, path, foreign = CASES[name]
         path = (path if own else str(foreign)).format(**rows)
         body = bodies(name, world, own)
-        return getattr(client, method)(f"/api/v1/{path}", body, format="json" if method == "post" else None)
+        return getattr(client, method)(f"/api/v1/{path}", body, format=None if method == "get" else "json")
 
     return asked
 
@@ -207,7 +219,7 @@ def test_what_belongs_to_others_does_not_exist(name: str, ask: Any, world: World
 def test_guests_read_and_do_not_write(name: str, ask: Any, world: World) -> None:
     world.mine.owner = world.guest
     world.mine.save()
-    expected = 403 if CASES[name][0] == "post" else 200
+    expected = 200 if CASES[name][0] == "get" else 403
     assert ask(client_of(world.guest), name).status_code == expected
 
 
