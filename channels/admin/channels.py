@@ -82,7 +82,7 @@ class LogInline(TabularInline):
     can_delete = False
     tab = True
     hide_title = True
-    verbose_name_plural = _("log: the last %(n)d entries") % {"n": LOG_SHOWN}
+    verbose_name_plural = _("log: the last 100 entries")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ChannelLog]:
         channel_id = request.resolver_match.kwargs.get("object_id") if request.resolver_match else None
