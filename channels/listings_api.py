@@ -8,7 +8,7 @@ from typing import Any
 
 from django.http import Http404
 from django.shortcuts import get_object_or_404
-from django.urls import path, re_path
+from django.urls import path
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status
@@ -234,7 +234,6 @@ class ListingPrice(OfAvito):
 urlpatterns = [
     path("avito/<slug:slug>/items/", ListingList.as_view(), name="avito-items"),
     path("avito/<slug:slug>/items/<int:item_id>/", OneListing.as_view(), name="avito-item"),
-    # With or without the slash: a PATCH cannot be redirected.
-    re_path(r"^avito/(?P<slug>[-\w]+)/items/(?P<item_id>\d{1,18})/price/?$", ListingPrice.as_view(), name="avito-item-price"),
+    path("avito/<slug:slug>/items/<int:item_id>/price/", ListingPrice.as_view(), name="avito-item-price"),
     path("avito/<slug:slug>/statistics/", ListingStatistics.as_view(), name="avito-statistics"),
 ]
