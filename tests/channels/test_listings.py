@@ -196,7 +196,7 @@ def test_the_api_names_what_is_wrong(fake: FakeAvito, shop: Channel, world: Worl
 
 @pytest.mark.parametrize("price", [-1, 10**12, "free", None, 1.5])
 def test_the_api_refuses_what_is_no_price(fake: FakeAvito, shop: Channel, world: World, price: Any) -> None:
-    answer = client_of(world.manager).patch(f"/api/v1/avito/avito/items/{SOFA}/price", {"price": price}, format="json")
+    answer = client_of(world.manager).patch(f"/api/v1/avito/avito/items/{SOFA}/price/", {"price": price}, format="json")
     assert answer.status_code == 400 and "price" in answer.json()["error"]["fields"]
     assert price_of(fake) == 35000
 
@@ -221,7 +221,7 @@ def test_avitos_failures_become_answers(
 
 def test_a_price_whose_answer_was_lost_is_unconfirmed(fake: FakeAvito, shop: Channel, world: World) -> None:
     fake.faults.append(Fault("/update_price", drop=True))
-    answer = client_of(world.manager).patch(f"/api/v1/avito/avito/items/{SOFA}/price", {"price": 1}, format="json")
+    answer = client_of(world.manager).patch(f"/api/v1/avito/avito/items/{SOFA}/price/", {"price": 1}, format="json")
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "unconfirmed")
 
 
@@ -233,6 +233,6 @@ def test_the_api_is_for_those_who_may_see_the_channel(fake: FakeAvito, shop: Cha
     Channel.objects.filter(pk=shop.pk).update(owner=world.guest)
     assert client_of(world.guest).get("/api/v1/avito/avito/items/").status_code == 200
     for user, status in ((world.guest, 403), (world.other, 404)):
-        answer = client_of(user).patch(f"/api/v1/avito/avito/items/{SOFA}/price", {"price": 1}, format="json")
+        answer = client_of(user).patch(f"/api/v1/avito/avito/items/{SOFA}/price/", {"price": 1}, format="json")
         assert answer.status_code == status
     assert price_of(fake) == 35000
