@@ -217,7 +217,8 @@ def _lines(kind: str, conversation: Conversation) -> Iterator[str]:
     if conversation.source:
         yield plain(conversation.source)
     address = reverse("admin:conversations_conversation_change", args=(conversation.pk,))
-    yield f"[{_('Open the conversation')}]({settings.PUBLIC_URL}{address})"
+    opening = _("Open the conversation")
+    yield f"[{opening}]({settings.PUBLIC_URL}{address})"
 
 
 def _about(about: Mapping[str, Any]) -> str:

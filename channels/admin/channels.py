@@ -106,7 +106,8 @@ class LogInline(TabularInline):
 def _start(channel: Channel, user: Any) -> str:
     found = control.start(channel.pk, user=user)
     told = gettext("%(channel)s: the assistant answers.") % {"channel": channel}
-    return told if found.ok else f"{told} {gettext('The connection:')} {found.detail}"
+    connection = gettext("The connection:")
+    return told if found.ok else f"{told} {connection} {found.detail}"
 
 
 def _stop(channel: Channel, user: Any) -> str:
@@ -117,7 +118,8 @@ def _stop(channel: Channel, user: Any) -> str:
 def _restart(channel: Channel, user: Any) -> str:
     found = control.restart(channel.pk, user=user)
     told = gettext("%(channel)s: connected anew, the assistant answers.") % {"channel": channel}
-    return told if found.ok else f"{told} {gettext('The connection:')} {found.detail}"
+    connection = gettext("The connection:")
+    return told if found.ok else f"{told} {connection} {found.detail}"
 
 
 def _restore(channel: Channel, user: Any) -> str:

@@ -109,7 +109,7 @@ CASES: dict[str, tuple[str, str, str | None]] = {
     "avito-items": ("get", "avito/my-avito/items/", "avito/their-avito/items/"),
     "avito-item": ("get", "avito/my-avito/items/1/", "avito/their-avito/items/1/"),
     "avito-statistics": ("get", "avito/my-avito/statistics/?ids=1", "avito/their-avito/statistics/?ids=1"),
-    "avito-item-price/": ("patch", "avito/my-avito/items/1/price/", "avito/their-avito/items/1/price/"),
+    "avito-item-price": ("patch", "avito/my-avito/items/1/price/", "avito/their-avito/items/1/price/"),
     "calls": ("get", "scheduled-calls/", None),
     "call": ("get", "scheduled-calls/{my_call}/", "scheduled-calls/{their_call}/"),
     "call-complete": ("post", "scheduled-calls/{my_call}/complete/", "scheduled-calls/{their_call}/complete/"),

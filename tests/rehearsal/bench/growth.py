@@ -120,6 +120,7 @@ class Operations:
         from django.db import transaction
 
         from conversations import outbox, turns
+        from conversations.drafts import Draft
         from conversations.receive import receive
 
         receive(self._store(self.phone))
@@ -129,7 +130,7 @@ class Operations:
         assert claimed is not None
         with transaction.atomic():
             conversation = turns.lock(claimed)
-            outbox.queue(conversation, self.channel_id, ["Да."], author="bot", turn_id=turn.pk)
+            outbox.queue(conversation, self.channel_id, Draft("Да."), author="bot", turn_id=turn.pk)
             turns.move_on(claimed, "deliver")
         with self.timed("claim an outgoing message"):
             message = outbox.claim(turn.conversation_id)
