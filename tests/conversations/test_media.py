@@ -292,7 +292,10 @@ def test_strangers_get_nothing(client: Client, conversation: Conversation, provi
     message = a_file(conversation)
     other = a_file(a_conversation(conversation.channel))
     assert client.get(address(message)).status_code == 302
-    client.force_login(a_manager())
+    manager = a_manager()
+    client.force_login(manager)
+    assert client.get(address(message)).status_code == 404
+    conversation.channel.team.add(manager)
     assert client.get(address(message)).status_code == 200
     assert client.get(address(message, conversation=other.conversation_id)).status_code == 404
     assert client.get(address(message, 1)).status_code == 404
