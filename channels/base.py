@@ -13,6 +13,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar
 
+from foundation.crypto import matches
+from foundation.errors import Forged
+
 
 class Kind(StrEnum):
     """What a message is made of."""
@@ -319,6 +322,11 @@ class Webhook:
     secret: str
     headers: Mapping[str, str]
     body: bytes
+
+    def prove_path(self, secret: str) -> None:
+        """Raises Forged unless the path ends with the channel's own secret."""
+        if not matches(self.secret, secret):
+            raise Forged("the webhook path is not ours")
 
 
 class Adapter(ABC):

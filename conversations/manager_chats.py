@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
 import secrets
 from datetime import timedelta
@@ -15,6 +14,7 @@ from channels.base import Enrolment
 from channels.owners import visible_channels
 from foundation import steps
 from foundation.cache import Remembered
+from foundation.crypto import matches
 
 from .models import ManagerChat, ManagerNotice
 
@@ -42,7 +42,7 @@ def enrol(channel_id: int, event: Enrolment) -> bool:
     The caller's transaction holds it all.
     """
     waiting = ManagerChat.objects.select_for_update().filter(channel=channel_id, code_until__gt=timezone.now())
-    chat = next((chat for chat in waiting if chat.code and _same(chat.code, event.code)), None)
+    chat = next((chat for chat in waiting if matches(event.code.strip().upper(), chat.code or "")), None)
     if chat is None:
         return False
     chat.address, chat.title, chat.connected_at = event.address, event.title[:200], timezone.now()
@@ -52,10 +52,6 @@ def enrol(channel_id: int, event: Enrolment) -> bool:
     steps.start("tell", notice.pk)
     logger.info("managers' chat connected", extra={"manager_chat": chat.pk, "channel_id": channel_id})
     return True
-
-
-def _same(ours: str, given: str) -> bool:
-    return hmac.compare_digest(ours.encode(), given.strip().upper().encode("utf-8", "surrogatepass"))
 
 
 def _addresses(channel_id: int) -> frozenset[str]:

@@ -76,3 +76,8 @@ def name_hashes(*names: str) -> list[str]:
     """Blind indexes of every word of the given names, so that a person is found by any part of a name."""
     words = {word for name in names for word in name.replace("-", " ").split() if len(word) > 1}
     return sorted(blind_index(word, "name") for word in words)
+
+
+def matches(given: str, secret: str) -> bool:
+    """Compare what was given with a secret without telling by the time how much was right. Nothing matches an empty one."""
+    return bool(secret) and hmac.compare_digest(given.encode("utf-8", "surrogatepass"), secret.encode("utf-8", "surrogatepass"))

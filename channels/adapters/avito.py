@@ -7,7 +7,6 @@ There is no idempotency key either: a send whose answer was lost is Unconfirmed 
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from datetime import datetime
@@ -31,6 +30,7 @@ from channels.base import (
     SentRecord,
     Webhook,
 )
+from channels.parts import send_parts
 from foundation.errors import Forged, Rejected, Retry, Unconfirmed
 from foundation.phones import canonical
 
@@ -69,9 +69,7 @@ class AvitoAdapter(Adapter):
 
     # ── In ───────────────────────────────────────────────────────────────────────────────────────────────────────────
     def verify(self, webhook: Webhook) -> None:
-        expected = self.access.webhook_secret.encode("utf-8", "surrogatepass")
-        if not expected or not hmac.compare_digest(webhook.secret.encode("utf-8", "surrogatepass"), expected):
-            raise Forged("the webhook path is not ours")
+        webhook.prove_path(self.access.webhook_secret)
 
     def split(self, body: bytes) -> list[RawEvent]:
         """Also raises Forged where the event is of another account, as far as ours is known."""
@@ -113,19 +111,16 @@ class AvitoAdapter(Adapter):
         _refuse_what_cannot_go(message, texts)
         pictures = [self.client.upload(file) for file in message.files]
         several = len(texts) + len(pictures) > 1 or bool(pictures)
-        first = ""
+        sent: list[str] = []
+
+        def send(part: tuple[str, str, dict[str, Any]]) -> str:
+            sent.append(self._send_part(*part, message.to))
+            if len(sent) > 1:
+                avito_sent.remember(self.access.slug, sent[-1])
+            return sent[-1]
+
         with avito_sent.sending(self.access.slug, message.to) if several else nullcontext():
-            for label, path, body in _parts(chat, texts, pictures):
-                try:
-                    identifier = self._send_part(label, path, body, message.to)
-                except (Retry, Rejected) as error:
-                    if first:
-                        raise Unconfirmed(_("Only a part of the message was sent."), code=error.code) from None
-                    raise
-                if first:
-                    avito_sent.remember(self.access.slug, identifier)
-                first = first or identifier
-        return SendResult(first)
+            return send_parts(_parts(chat, texts, pictures), send)
 
     def _send_part(self, label: str, path: str, body: dict[str, Any], chat: str) -> str:
         answer = self.client.messenger("POST", 1, path, label=label, chat=chat, body=body, writes=True)

@@ -17,9 +17,9 @@ from urllib.parse import quote, urlencode, urlsplit
 from django.utils.translation import gettext as _
 from urllib3.filepost import encode_multipart_formdata
 
+from channels import links
 from channels.base import Access, OutboundFile
 from foundation import http, tokens
-from foundation.addresses import addresses_of, is_public
 from foundation.errors import ProviderError, Rejected, Retry, Unauthorized, Unconfirmed
 
 BASE_URL = "https://api.avito.ru"
@@ -272,26 +272,11 @@ class AvitoClient:
         label = "avito file"
         if not link.startswith(("https://", f"{urlsplit(self.base).scheme}://")):
             raise Rejected(f"{label}: not a link to follow", code="foreign_link")
-        answer = http.call(
-            "GET", link, writes=False, label=label, read_timeout=FILE_TIMEOUT, deadline=FILE_TIMEOUT,
-            max_bytes=MAX_FILE_BYTES, public_only=not self._private,
-        )  # fmt: skip
-        if 300 <= answer.status < 500 and answer.status != 429:
-            # A storage's refusal says nothing about our keys.
-            raise Rejected(f"{label}: HTTP {answer.status}", code=str(answer.status))
-        http.raise_for_status(answer, label, writes=False)
-        return answer.body
+        return links.fetch(link, label=label, seconds=FILE_TIMEOUT, max_bytes=MAX_FILE_BYTES, public_only=not self._private)
 
     @cached_property
     def _private(self) -> bool:
-        """Whether the server we were told to use stands in a private network; only then links may lead into one."""
-        if self.base == BASE_URL:
-            return False
-        base = urlsplit(self.base)
-        try:
-            return not all(map(is_public, addresses_of(base.hostname or "", base.port or 443)))
-        except (OSError, ValueError):
-            return False
+        return self.base != BASE_URL and links.in_private_network(self.base)
 
 
 def in_path(identifier: str) -> str:

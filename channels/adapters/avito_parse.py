@@ -7,7 +7,6 @@ account's history, where each stands with its chat.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from channels.base import Echo, Event, InboundMessage, Kind, Media, News, RawEvent, Sender, Skipped
+from channels.payloads import dumped, loaded
 from foundation.errors import Unreadable
 
 from .avito_client import created
@@ -46,8 +46,8 @@ def rings(body: bytes, account: int | None) -> list[RawEvent]:
         raise Stranger("the webhook is of another account")
     identifier = value.get("id")
     if payload.get("type") != "message" or not isinstance(identifier, str) or not identifier:
-        return [RawEvent(_hashed(RING, body), _dumped({RING: _word(payload.get("type"))}))]
-    return [RawEvent(_event_id(RING, identifier), _dumped({RING: "message"}))]
+        return [RawEvent(_hashed(RING, body), dumped({RING: _word(payload.get("type"))}))]
+    return [RawEvent(_event_id(RING, identifier), dumped({RING: "message"}))]
 
 
 class Stranger(Exception):
@@ -57,7 +57,7 @@ class Stranger(Exception):
 def raw_event(chat: Mapping[str, Any], message: Mapping[str, Any], account: int) -> RawEvent:
     """One message of the history, stored with what its chat is about."""
     kept = {"account": account, "chat": _slim(chat, account), "message": _without_previews(message)}
-    return RawEvent(_event_id("message", str(message["id"])), _dumped(kept), lane=str(chat["id"]))
+    return RawEvent(_event_id("message", str(message["id"])), dumped(kept), lane=str(chat["id"]))
 
 
 def _slim(chat: Mapping[str, Any], account: int) -> dict[str, Any]:
@@ -102,9 +102,6 @@ def _word(value: Any) -> str:
     return value if isinstance(value, str) and re.fullmatch(r"\w{1,40}", value) else "unknown"
 
 
-def _dumped(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-
 
 # ── Events ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 def understand(payload: bytes) -> list[Event]:
@@ -117,16 +114,6 @@ def understand(payload: bytes) -> list[Event]:
         raise Unreadable("no message with its chat")
     return [_message(chat, message, account)]
 
-
-def loaded(body: bytes) -> dict[str, Any]:
-    """A JSON object. Raises Unreadable for anything else."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Unreadable("not JSON") from None
-    if not isinstance(value, dict):
-        raise Unreadable("not a JSON object")
-    return value
 
 
 def is_ours(message: Mapping[str, Any], account: int) -> bool:

@@ -30,12 +30,15 @@ from channels.base import (
     SendResult,
     Webhook,
 )
+from channels.parts import send_parts
+from channels.payloads import loaded
 from foundation import http
-from foundation.errors import Forged, ProviderError, Rejected, Retry, Unconfirmed, Unreadable
+from foundation.crypto import matches
+from foundation.errors import Forged, Rejected, Retry, Unconfirmed, Unreadable
 
 from . import telegram_pace
 from .telegram_client import BASE_URL, FILE_TIMEOUT, TelegramClient, said
-from .telegram_parse import TAP, loaded, message_id, raw_event, understand, update_id
+from .telegram_parse import TAP, message_id, raw_event, understand, update_id
 from .telegram_parts import TEXT, Part, chat_of, parts_of
 
 logger = logging.getLogger(__name__)
@@ -100,12 +103,10 @@ class TelegramAdapter(Adapter):
 
     # ── In ───────────────────────────────────────────────────────────────────────────────────────────────────────────
     def verify(self, webhook: Webhook) -> None:
-        ours = self.access.webhook_secret
+        webhook.prove_path(self.access.webhook_secret)
         headers = {name.lower(): value for name, value in webhook.headers.items()}
-        path = bool(ours) and _same(webhook.secret, ours)
-        header = _same(headers.get(HEADER, ""), self.header_secret)
-        if not (path and header and self.client.bot_id):
-            raise Forged("the webhook's path or secret header is not ours")
+        if not matches(headers.get(HEADER, ""), self.header_secret) or not self.client.bot_id:
+            raise Forged("the webhook's secret header is not ours")
 
     def split(self, body: bytes) -> list[RawEvent]:
         return [raw_event(loaded(body), self.client.bot_id, time.time())]
@@ -171,21 +172,8 @@ class TelegramAdapter(Adapter):
         Once the first part is out, a later failure is Unconfirmed: repeating the whole message would send the first part
         twice. Spoken words that follow written ones may fail: the customer can read.
         """
-        first = ""
-        for part in parts_of(message, self.client.bot_id):
-            try:
-                identifier = self._send_part(part)
-            except ProviderError as error:
-                if first and part.courtesy:
-                    logger.info("voice not sent", extra={"channel": self.access.slug, "code": error.code})
-                    continue
-                if first:
-                    raise Unconfirmed(_("Only a part of the message was sent."), code=error.code) from None
-                raise
-            first = first or identifier
-        if not first:
-            raise Rejected(_("There is nothing to send."), code="empty")
-        return SendResult(first)
+        parts = parts_of(message, self.client.bot_id)
+        return send_parts(parts, self._send_part, spare=lambda part: part.courtesy, channel=self.access.slug)
 
     def _send_part(self, part: Part) -> str:
         """Send one part, in another form where Telegram did not take the first."""
@@ -269,11 +257,6 @@ class TelegramAdapter(Adapter):
 
     def unsubscribe(self) -> None:
         self.client.call("deleteWebhook", {"drop_pending_updates": False})
-
-
-def _same(given: str, ours: str) -> bool:
-    """Compared in constant time, whatever characters came."""
-    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), ours.encode("utf-8", "surrogatepass"))
 
 
 def _recent(value: Any) -> bool:

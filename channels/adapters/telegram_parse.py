@@ -6,7 +6,6 @@ they then read as empty.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from channels.base import Enrolment, Event, InboundMessage, Kind, Media, RawEvent, Sender, Skipped
+from channels.payloads import dumped, loaded
 from foundation.errors import Unreadable
 from foundation.phones import canonical
 
@@ -79,17 +79,6 @@ def _number(value: Any) -> float | None:
 
 
 # ── Raw events ───────────────────────────────────────────────────────────────────────────────────────────────────────
-def loaded(body: bytes) -> dict[str, Any]:
-    """A JSON object. Raises Unreadable for anything else."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Unreadable("not JSON") from None
-    if not isinstance(value, dict):
-        raise Unreadable("not a JSON object")
-    return value
-
-
 def update_id(update: Mapping[str, Any]) -> int:
     """Raises Unreadable."""
     found = _whole(update.get("update_id"))
@@ -100,8 +89,8 @@ def update_id(update: Mapping[str, Any]) -> int:
 
 def raw_event(update: dict[str, Any], bot_id: str, at: float) -> RawEvent:
     """One update with the bot it was for and the time it came (unix seconds), as a tap carries none. Raises Unreadable."""
-    payload = json.dumps({"bot": bot_id, "at": at, "update": update}, ensure_ascii=False, separators=(",", ":"))
-    return RawEvent(f"{bot_id}:{update_id(update)}", payload.encode("utf-8", "replace"), lane=_lane(update))
+    payload = dumped({"bot": bot_id, "at": at, "update": update})
+    return RawEvent(f"{bot_id}:{update_id(update)}", payload, lane=_lane(update))
 
 
 def _lane(update: Mapping[str, Any]) -> str:

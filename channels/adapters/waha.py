@@ -36,7 +36,10 @@ from channels.base import (
     SessionState,
     Webhook,
 )
-from foundation.errors import Forged, Rejected, Retry, Unauthorized, Unconfirmed, Unreadable
+from channels.parts import send_parts
+from channels.payloads import loaded
+from foundation.crypto import matches
+from foundation.errors import Forged, Rejected, Unauthorized, Unconfirmed, Unreadable
 from foundation.phones import canonical
 
 from . import waha_history as history
@@ -44,7 +47,7 @@ from .waha_client import FILE_TIMEOUT, STATES, WahaClient, in_words
 from .waha_data import number
 from .waha_hooks import hooked, hooks_ours, with_hook, without_hook
 from .waha_ids import address, answered_id, is_hidden, is_person, phone_of
-from .waha_parse import PROGRAM_ID, loaded, raw_event, understand
+from .waha_parse import PROGRAM_ID, raw_event, understand
 
 WHATSAPP_CAPTION = 1024
 SHOWN_AS_PICTURE = ("image/jpeg", "image/png")
@@ -84,17 +87,14 @@ class WahaAdapter(Adapter, Linked):
 
     # ── In ───────────────────────────────────────────────────────────────────────────────────────────────────────────
     def verify(self, webhook: Webhook) -> None:
-        expected = self.access.webhook_secret.encode("utf-8", "surrogatepass")
-        if not expected or not hmac.compare_digest(webhook.secret.encode("utf-8", "surrogatepass"), expected):
-            raise Forged("the webhook path is not ours")
+        webhook.prove_path(self.access.webhook_secret)
         key = self._hmac_key()
         if not key:
             raise Forged("the channel has no HMAC key")
         if webhook.headers.get("x-webhook-hmac-algorithm", "sha512").strip().lower() != "sha512":
             raise Forged("the signature is of another algorithm")
         signed = hmac.new(key.encode(), webhook.body, hashlib.sha512).hexdigest()
-        given = webhook.headers.get("x-webhook-hmac", "").strip().encode("utf-8", "surrogatepass")
-        if not hmac.compare_digest(given, signed.encode()):
+        if not matches(webhook.headers.get("x-webhook-hmac", "").strip(), signed):
             raise Forged("the signature is wrong")
 
     def split(self, body: bytes) -> list[RawEvent]:
@@ -140,18 +140,7 @@ class WahaAdapter(Adapter, Linked):
 
         Once the first part is out, a later failure is Unconfirmed: repeating the whole message would send it twice.
         """
-        first = ""
-        for path, body in self._parts(message, _recipient(message.to)):
-            try:
-                identifier = self._send_part(path, body)
-            except (Retry, Rejected) as error:
-                if first:
-                    raise Unconfirmed(_("Only a part of the message was sent."), code=error.code) from None
-                raise
-            first = first or identifier
-        if not first:
-            raise Rejected(_("There is nothing to send."), code="empty")
-        return SendResult(first)
+        return send_parts(self._parts(message, _recipient(message.to)), lambda part: self._send_part(*part))
 
     def mark_read(self, source_id: str, external_id: str) -> None:
         # The engines without a browser mark nothing unless they are told of which message.

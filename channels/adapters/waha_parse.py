@@ -8,7 +8,6 @@ Unreadable.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from channels.base import (
     SessionChange,
     Skipped,
 )
+from channels.payloads import dumped, loaded
 from foundation.errors import Unreadable
 from foundation.phones import canonical
 
@@ -55,7 +55,7 @@ def raw_event(envelope: Mapping[str, Any]) -> RawEvent:
     """One webhook body as an event that is known again, whatever delivery, engine or history brings it."""
     payload = data.table(envelope.get("payload"))
     kept = {name: envelope.get(name) for name in ("event", "session", "timestamp", "engine", "me") if envelope.get(name)}
-    body = _dumped({**kept, "payload": _slim(payload)})
+    body = dumped({**kept, "payload": _slim(payload)})
     event = str(envelope.get("event") or "")
     lane = _chat(payload, own_ids(envelope)) if event in MESSAGES or event == "message.edited" else ""
     return RawEvent(_event_id(event, envelope, payload) or f"sha256:{hashlib.sha256(body).hexdigest()}", body, lane=lane)
@@ -78,9 +78,6 @@ def _slim(value: Any, inner: bool = False) -> Any:
         return [_slim(item, inner) for item in value[:50]] if inner else [_slim(item, inner) for item in value]
     return value
 
-
-def _dumped(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def _event_id(event: str, envelope: Mapping[str, Any], payload: Mapping[str, Any]) -> str:
@@ -134,16 +131,6 @@ REASONS = {
     "call.rejected": lambda: _("phone call"),
 }
 
-
-def loaded(body: bytes) -> dict[str, Any]:
-    """A JSON object. Raises Unreadable for anything else."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Unreadable("not JSON") from None
-    if not isinstance(value, dict):
-        raise Unreadable("not a JSON object")
-    return value
 
 
 def own_ids(envelope: Mapping[str, Any]) -> frozenset[str]:

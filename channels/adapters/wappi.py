@@ -7,11 +7,9 @@ body; a send whose answer was lost is Unconfirmed and looked up in the chat's hi
 from __future__ import annotations
 
 import base64
-import hmac
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -33,11 +31,14 @@ from channels.base import (
     SentRecord,
     Webhook,
 )
-from foundation.errors import Forged, Rejected, Retry, Unauthorized, Unconfirmed, Unreadable
+from channels.parts import send_parts
+from channels.payloads import loaded
+from channels.walking import ChatWalk
+from foundation.errors import Forged, Rejected, Retry, Unconfirmed, Unreadable
 from foundation.phones import canonical
 
 from .wappi_client import BASE_URL, FILE_TIMEOUT, Dialog, WappiClient, scrubbed
-from .wappi_parse import loaded, raw_event, understand
+from .wappi_parse import raw_event, understand
 from .wappi_rows import PERSONAL, PolledRow, WebhookRow, chat_key, is_customer, is_group, is_hidden, moment, number_of, unix
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,6 @@ HOLD_BACK = 86_400.0
 POLL_BUDGET = 40.0
 #: The same for a look back, which must not keep the polls waiting.
 LOOK_BACK_BUDGET = 10.0
-POLL_FAILURES = 2
 WHATSAPP_CAPTION = 1024
 PAYMENT_WARNING = timedelta(days=3)
 WEBHOOK_TYPES = (
@@ -91,9 +91,7 @@ class WappiAdapter(Adapter):
 
     # ── In ───────────────────────────────────────────────────────────────────────────────────────────────────────────
     def verify(self, webhook: Webhook) -> None:
-        expected = self.access.webhook_secret.encode("utf-8", "surrogatepass")
-        if not expected or not hmac.compare_digest(webhook.secret.encode("utf-8", "surrogatepass"), expected):
-            raise Forged("the webhook path is not ours")
+        webhook.prove_path(self.access.webhook_secret)
 
     def split(self, body: bytes) -> list[RawEvent]:
         """Also raises Forged where an element belongs to another profile than ours."""
@@ -162,18 +160,7 @@ class WappiAdapter(Adapter):
         Wappi sends one file at a time. Once the first part is out, a later failure is Unconfirmed: repeating the whole
         message would send the first part twice.
         """
-        first = ""
-        for path, body in _parts(message, _recipient(message.to)):
-            try:
-                identifier = self._send_part(path, body)
-            except (Retry, Rejected) as error:
-                if first:
-                    raise Unconfirmed(_("Only a part of the message was sent."), code=error.code) from None
-                raise
-            first = first or identifier
-        if not first:
-            raise Rejected(_("There is nothing to send."), code="empty")
-        return SendResult(first)
+        return send_parts(_parts(message, _recipient(message.to)), lambda part: self._send_part(*part))
 
     def mark_read(self, source_id: str, external_id: str) -> None:
         self.client.call("POST", "sync/message/mark/read", body={"message_id": external_id})
@@ -219,73 +206,37 @@ class WappiAdapter(Adapter):
         self.client.call("POST", "webhook/types/set", body=list(WEBHOOK_TYPES))
 
 
-@dataclass
-class _Reading:
+class _Reading(ChatWalk[Dialog]):
     """One poll's walk through the chats that changed."""
 
-    client: WappiClient
-    known: Mapping[str, Mapping[str, Any]]
-    floor: float
-    budget: float
-    rows: list[tuple[float, RawEvent]] = field(default_factory=list)
-    read_chats: dict[str, dict[str, Any]] = field(default_factory=dict)
-    unread: list[Dialog] = field(default_factory=list)
-    crossed: bool = False
+    def __init__(self, client: WappiClient, known: Mapping[str, Any], floor: float, budget: float) -> None:
+        super().__init__(client.slug, known, floor, budget)
+        self.client = client
+        self.crossed = False
 
     @property
     def unfinished(self) -> bool:
         """Whether a chat was left, or read with rows missing."""
         return bool(self.unread) or self.crossed
 
-    def read(self, dialogs: Sequence[Dialog]) -> None:
-        """Read every changed chat. Raises Retry where not one of them could be read, and Unauthorized at once."""
-        until = time.monotonic() + self.budget
-        failures: list[Retry] = []
-        # The longest waiting first, so that no chat starves behind busier ones.
-        for chat in sorted(dialogs, key=lambda chat: chat.activity):
-            if chat.last_id and self.known.get(chat.id, {}).get("last") == chat.last_id:
-                continue
-            if len(failures) >= POLL_FAILURES or (self.read_chats and time.monotonic() > until):
-                self.unread.append(chat)
-                continue
-            try:
-                self._read_chat(chat)
-            except Unauthorized:
-                raise
-            except Rejected as error:
-                # Asking again gives the same refusal: not before something new is said there.
-                logger.warning("a chat was refused", extra={"channel": self.client.slug, "code": error.code})
-                self._remember(chat)
-            except Retry as error:
-                logger.warning("a chat could not be read", extra={"channel": self.client.slug, "code": error.code})
-                failures += [error] * (POLL_FAILURES if error.code == "429" else 1)
-                self.unread.append(chat)
-        if failures and not self.read_chats:
-            raise failures[0]
+    def id_of(self, chat: Dialog) -> str:
+        return chat.id
 
-    def events(self) -> list[RawEvent]:
-        """Oldest first; messages of one second keep the order of their chat."""
-        return [event for _at, event in sorted(self.rows, key=lambda row: row[0])]
+    def last_of(self, chat: Dialog) -> str:
+        return chat.last_id
 
-    def remembered(self, floor: float) -> dict[str, dict[str, Any]]:
-        """How far each chat was read, for those that the next poll may meet again."""
-        chats = {**self.known, **self.read_chats}
-        return {chat: dict(entry) for chat, entry in chats.items() if entry.get("at", 0) >= floor}
+    def activity_of(self, chat: Dialog) -> float:
+        return chat.activity
 
-    def _read_chat(self, chat: Dialog) -> None:
-        before = self.known.get(chat.id)
-        floor = max(self.floor, before.get("at", 0.0) - OVERLAP) if before else self.floor
-        history = self.client.history(chat.id, floor)
+    def read_chat(self, chat: Dialog) -> None:
+        history = self.client.history(chat.id, max(self.floor, self.read_until(chat) - OVERLAP))
         for row in reversed(history.rows):
             at = unix(row.get("time"), row.get("timestamp")) or chat.activity
             self.rows.append((at, raw_event(row, PolledRow, chat.contact)))
         if history.crossed:
             self.crossed = True
         else:
-            self._remember(chat)
-
-    def _remember(self, chat: Dialog) -> None:
-        self.read_chats[chat.id] = {"last": chat.last_id, "at": chat.activity}
+            self.remember(chat)
 
 
 def _recipient(source_id: str) -> str:

@@ -17,13 +17,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.utils.translation import gettext as _
 
+from channels import links
 from channels.base import Access
 from foundation import http, turnstile
-from foundation.addresses import addresses_of, is_public
 from foundation.errors import Rejected, Retry, Unauthorized, Unconfirmed
 
 from .wappi_rows import chat_key, unix
@@ -188,46 +187,16 @@ class WappiClient:
         """Fetch a signed link, without our token, from the provider's own storage only."""
         if not self._trusted(link):
             raise Rejected("wappi file: the link leads to a foreign host", code="foreign_link")
-        label = "wappi file"
-        answer = http.call(
-            "GET",
-            link,
-            writes=False,
-            label=label,
-            read_timeout=FILE_TIMEOUT,
-            deadline=FILE_TIMEOUT,
-            max_bytes=MAX_FILE_BYTES,
-            public_only=not self._private,
+        return links.fetch(
+            link, label="wappi file", seconds=FILE_TIMEOUT, max_bytes=MAX_FILE_BYTES, public_only=not self._private
         )
-        if 300 <= answer.status < 500 and answer.status != 429:
-            # A storage answers 403 to a link that ran out: that says nothing about our token.
-            raise Rejected(f"{label}: HTTP {answer.status}", code=str(answer.status))
-        http.raise_for_status(answer, label, writes=False)
-        return answer.body
+
+    def _trusted(self, link: str) -> bool:
+        return links.leads_to(link, self.base, hosts=self.media_hosts, domains=STORAGE_DOMAINS)
 
     @cached_property
     def _private(self) -> bool:
-        """Whether the server we were told to use stands in a private network; only then links may lead into one."""
-        base = urlsplit(self.base)
-        try:
-            return not all(map(is_public, addresses_of(base.hostname or "", base.port or 443)))
-        except (OSError, ValueError):
-            return False
-
-    def _trusted(self, link: str) -> bool:
-        try:
-            url, base = urlsplit(link), urlsplit(self.base)
-            host, port = (url.hostname or "").lower(), url.port
-        except ValueError:
-            return False
-        if re.search(r"[\\@\s\x00-\x20]", link.partition("?")[0]) or url.scheme not in ("https", base.scheme):
-            return False
-        if (url.scheme, url.netloc) == (base.scheme, base.netloc):
-            return True
-        if (host if port in (None, 443) else f"{host}:{port}") in self.media_hosts:
-            return True
-        known = any(host == domain or host.endswith(f".{domain}") for domain in STORAGE_DOMAINS)
-        return known and url.scheme == "https" and port in (None, 443)
+        return links.in_private_network(self.base)
 
     def _read(self, method: str, path: str, params: Mapping[str, Any]) -> dict[str, Any]:
         with self.turn():

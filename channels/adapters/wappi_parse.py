@@ -6,7 +6,6 @@ Only what an event cannot do without raises Unreadable.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from channels.base import (
     SessionChange,
     Skipped,
 )
+from channels.payloads import dumped, loaded
 from foundation.crypto import blind_index
 from foundation.errors import Unreadable
 from foundation.phones import canonical
@@ -80,7 +80,7 @@ def raw_event(item: dict[str, Any], row_type: type[Row], contact: Mapping[str, A
     if contact:
         envelope["contact"] = contact
     said = not isinstance(row, WebhookRow) or row.wh_type in MESSAGES
-    return RawEvent(_event_id(row, item), _dumped(envelope), lane=chat_key(row.peer) if said else "")
+    return RawEvent(_event_id(row, item), dumped(envelope), lane=chat_key(row.peer) if said else "")
 
 
 def _slim(item: dict[str, Any], row: Row) -> dict[str, Any]:
@@ -91,9 +91,6 @@ def _slim(item: dict[str, Any], row: Row) -> dict[str, Any]:
         return {**item, "body": {key: value for key, value in row.content.items() if key != "JPEGThumbnail"}}
     return item
 
-
-def _dumped(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def _event_id(row: Row, item: dict[str, Any]) -> str:
@@ -107,7 +104,7 @@ def _event_id(row: Row, item: dict[str, Any]) -> str:
         found = f"edit:{_opaque(row.original)}:{hashlib.sha256(said.encode()).hexdigest()[:32]}"
     else:
         found = f"message:{_opaque(row.id)}"
-    return found or f"sha256:{hashlib.sha256(_dumped(item)).hexdigest()}"
+    return found or f"sha256:{hashlib.sha256(dumped(item)).hexdigest()}"
 
 
 def _report_id(row: WebhookRow) -> str:
@@ -150,16 +147,6 @@ def understand(payload: bytes) -> list[Event]:
         return [Skipped(_("phone call"))]
     raise Unreadable("unknown kind of event")
 
-
-def loaded(body: bytes) -> dict[str, Any]:
-    """A JSON object. Raises Unreadable for anything else."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Unreadable("not JSON") from None
-    if not isinstance(value, dict):
-        raise Unreadable("not a JSON object")
-    return value
 
 
 def _receipt(row: WebhookRow) -> list[Event]:

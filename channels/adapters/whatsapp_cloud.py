@@ -30,7 +30,9 @@ from channels.base import (
     SendResult,
     Webhook,
 )
-from foundation.errors import Forged, ProviderError, Rejected, Retry, Unauthorized, Unconfirmed
+from channels.parts import send_parts
+from foundation.crypto import matches
+from foundation.errors import Forged, ProviderError, Rejected, Unauthorized, Unconfirmed
 from foundation.phones import canonical
 
 from .whatsapp_cloud_client import BASE_URL, CloudClient
@@ -81,19 +83,18 @@ class WhatsAppCloudAdapter(Adapter):
     # ── In ───────────────────────────────────────────────────────────────────────────────────────────────────────────
     def verify(self, webhook: Webhook) -> None:
         """The signature is over the bytes as they came: Meta escapes them in its own way."""
-        if not _same(webhook.secret, self.access.webhook_secret):
-            raise Forged("the webhook path is not ours")
+        webhook.prove_path(self.access.webhook_secret)
         secret = str(self.access.credentials.get("app_secret") or "")
         if not secret:
             raise Forged("no app secret is set")
         signed = hmac.new(secret.encode("utf-8", "surrogatepass"), webhook.body, hashlib.sha256).hexdigest()
-        if not _same(webhook.headers.get("x-hub-signature-256", ""), f"sha256={signed}"):
+        if not matches(webhook.headers.get("x-hub-signature-256", ""), f"sha256={signed}"):
             raise Forged("the signature is missing or wrong")
 
     def challenge(self, query: Mapping[str, str]) -> str | None:
         asked = query.get("hub.challenge", "")
         expected = str(self.access.credentials.get("verify_token") or "")
-        if query.get("hub.mode") != "subscribe" or not _same(query.get("hub.verify_token", ""), expected):
+        if query.get("hub.mode") != "subscribe" or not matches(query.get("hub.verify_token", ""), expected):
             return None
         return asked if re.fullmatch(r"[A-Za-z0-9_-]{1,256}", asked) else None
 
@@ -116,21 +117,13 @@ class WhatsAppCloudAdapter(Adapter):
         whom = recipient(message.to)
         prepared = [self._uploaded(part) for part in parts(message)]
         bodies = [(part, body) for part, body in prepared if body is not None]
-        if not bodies:
-            raise Rejected(_("There is nothing to send."), code="empty")
-        first = ""
-        for number, (part, body) in enumerate(bodies):
-            try:
-                identifier = self._send_part(whom, {**body, "biz_opaque_callback_data": correlation(message.key, number)})
-            except (Retry, Rejected, Unconfirmed) as error:
-                if first and part.spare:
-                    logger.warning("a voice message was not sent", extra={"channel": self.access.slug, "code": error.code})
-                    continue
-                if first:
-                    raise Unconfirmed(_("Only a part of the message was sent."), code=error.code) from None
-                raise
-            first = first or identifier
-        return SendResult(first)
+        numbered = [
+            (part, {**body, "biz_opaque_callback_data": correlation(message.key, number)})
+            for number, (part, body) in enumerate(bodies)
+        ]
+        return send_parts(
+            numbered, lambda one: self._send_part(whom, one[1]), spare=lambda one: one[0].spare, channel=self.access.slug
+        )
 
     def _uploaded(self, part: Part) -> tuple[Part, dict[str, Any] | None]:
         """A part's body with the id of its file; no body where it can be done without and its file was refused."""
@@ -250,8 +243,3 @@ class WhatsAppCloudAdapter(Adapter):
         path = f"{self.client.account}/message_templates"
         rows = self.client.rows(path, label="message_templates", fields=TEMPLATE_FIELDS)
         return sorted(map(template_of, rows), key=lambda template: (template.name, template.language))
-
-
-def _same(one: str, other: str) -> bool:
-    """Compare without telling by the time how much was right; nothing equals an empty secret."""
-    return bool(other) and hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))

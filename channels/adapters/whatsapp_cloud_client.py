@@ -9,13 +9,12 @@ import secrets
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.utils.translation import gettext as _
 
+from channels import links
 from channels.base import Access, OutboundFile
 from foundation import http
-from foundation.addresses import addresses_of, is_public
 from foundation.errors import Rejected, Retry, Unauthorized, Unconfirmed
 
 from .whatsapp_cloud_errors import error_of, number, raise_error
@@ -138,49 +137,23 @@ class CloudClient:
 
     def _follow(self, link: str) -> bytes:
         label = "whatsapp media download"
-        answer = http.call(
-            "GET",
-            link,
-            headers={"Authorization": f"Bearer {self._token}"},
-            writes=False,
-            label=label,
-            read_timeout=FILE_TIMEOUT,
-            deadline=FILE_TIMEOUT,
-            max_bytes=MAX_DOWNLOAD_BYTES,
-            public_only=not self._private,
-        )
-        if answer.status == 404:
+        try:
+            return links.fetch(
+                link, label=label, seconds=FILE_TIMEOUT, max_bytes=MAX_DOWNLOAD_BYTES, public_only=not self._private,
+                headers={"Authorization": f"Bearer {self._token}"},
+            )  # fmt: skip
+        except Rejected as error:
+            if error.code != "404":
+                raise
             # The address has run out; the next attempt asks for a new one.
-            raise Retry(f"{label}: HTTP 404", code="404")
-        if 300 <= answer.status < 500 and answer.status not in (401, 429):
-            raise Rejected(f"{label}: HTTP {answer.status}", code=str(answer.status))
-        http.raise_for_status(answer, label, writes=False)
-        return answer.body
+            raise Retry(f"{label}: HTTP 404", code="404") from None
+
+    def _trusted(self, link: str) -> bool:
+        return links.leads_to(link, self.base, hosts=self.media_hosts, domains=MEDIA_DOMAINS)
 
     @cached_property
     def _private(self) -> bool:
-        """Whether the server we were told to use stands in a private network; only then links may lead into one."""
-        base = urlsplit(self.base)
-        try:
-            return not all(map(is_public, addresses_of(base.hostname or "", base.port or 443)))
-        except (OSError, ValueError):
-            return False
-
-    def _trusted(self, link: str) -> bool:
-        try:
-            url, base = urlsplit(link), urlsplit(self.base)
-            host, port = (url.hostname or "").lower(), url.port
-        except ValueError:
-            return False
-        if re.search(r"[\\@\s\x00-\x20]", link.partition("?")[0]) or url.scheme not in ("https", base.scheme):
-            return False
-        if (url.scheme, url.netloc) == (base.scheme, base.netloc):
-            return True
-        if url.scheme != "https":
-            return False
-        if (host if port in (None, 443) else f"{host}:{port}") in self.media_hosts:
-            return True
-        return port in (None, 443) and any(host == domain or host.endswith(f".{domain}") for domain in MEDIA_DOMAINS)
+        return links.in_private_network(self.base)
 
     # ── Lists ────────────────────────────────────────────────────────────────────────────────────────────────────────
     def rows(self, path: str, *, label: str, fields: str) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ Only what an event cannot do without raises Unreadable.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import re
 from collections.abc import Mapping
@@ -26,6 +25,7 @@ from channels.base import (
     SessionChange,
     Skipped,
 )
+from channels.payloads import dumped, loaded
 from foundation.crypto import blind_index
 from foundation.errors import Unreadable
 from foundation.phones import canonical
@@ -83,7 +83,7 @@ def raw_events(body: bytes, *, number: str, account: str) -> list[RawEvent]:
 
 def _riddle(value: Any) -> RawEvent:
     """What nobody understands waits for a manager on its own; the rest of its body is processed."""
-    return RawEvent(f"sha256:{_digest(value)}", _dumped({"shape": "unknown", "item": value}))
+    return RawEvent(f"sha256:{_digest(value)}", dumped({"shape": "unknown", "item": value}))
 
 
 def _is_ours(entry: Mapping[str, Any], value: Mapping[str, Any], number: str, account: str) -> bool:
@@ -94,7 +94,7 @@ def _is_ours(entry: Mapping[str, Any], value: Mapping[str, Any], number: str, ac
 def _events(change: Mapping[str, Any], at: Any) -> list[RawEvent]:
     field, value = _word(change.get("field")), change["value"]
     if field in PRIVATE:
-        return [RawEvent(f"sha256:{_digest(change)}", _dumped({"shape": NOTICE, "field": field, "value": {}}))]
+        return [RawEvent(f"sha256:{_digest(change)}", dumped({"shape": NOTICE, "field": field, "value": {}}))]
     found = []
     for name, shape in LISTS.items():
         for item in list_of(value.get(name)):
@@ -102,7 +102,7 @@ def _events(change: Mapping[str, Any], at: Any) -> list[RawEvent]:
     if found:
         return found
     notice = {"shape": NOTICE, "field": field, "value": value, "time": at}
-    return [RawEvent(f"sha256:{_digest(notice)}", _dumped(notice))]
+    return [RawEvent(f"sha256:{_digest(notice)}", dumped(notice))]
 
 
 def _event(shape: str, field: str, item: dict[str, Any], value: Mapping[str, Any], at: Any) -> RawEvent:
@@ -114,7 +114,7 @@ def _event(shape: str, field: str, item: dict[str, Any], value: Mapping[str, Any
     if contact:
         envelope["contact"] = contact
     lane = _source_id(peer, contact) if shape in (MESSAGE, ECHO) and not item.get("group_id") else ""
-    return RawEvent(_event_id(shape, item) or f"sha256:{_digest(envelope)}", _dumped(envelope), lane=lane)
+    return RawEvent(_event_id(shape, item) or f"sha256:{_digest(envelope)}", dumped(envelope), lane=lane)
 
 
 def _event_id(shape: str, item: Mapping[str, Any]) -> str:
@@ -157,23 +157,10 @@ def _word(value: Any) -> str:
     return re.sub(r"[^a-z0-9_]+", "-", text_of(value).lower())[:60]
 
 
-def _dumped(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-
 
 def _digest(value: Any) -> str:
-    return hashlib.sha256(_dumped(value)).hexdigest()
+    return hashlib.sha256(dumped(value)).hexdigest()
 
-
-def loaded(body: bytes) -> dict[str, Any]:
-    """A JSON object. Raises Unreadable for anything else."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Unreadable("not JSON") from None
-    if not isinstance(value, dict):
-        raise Unreadable("not a JSON object")
-    return value
 
 
 # ── Events ───────────────────────────────────────────────────────────────────────────────────────────────────────────
