@@ -191,7 +191,8 @@ def _over(channel: Channel, budgets: list[_Budget], at: datetime, between: timed
         one = counted.get((str(budget.kind), budget.starts_at, budget.text))
         if (one.count if one else 0) >= budget.most:
             spent.append(Over(budget.kind, budget.ends_at))
-        elif one is not None and budget.kind == Kind.PROACTIVE and one.last_at + between > at:
+        elif between and one is not None and budget.kind == Kind.PROACTIVE and one.last_at + between > at:
+            # Without a pause to keep, a scheduler whose transaction began earlier must not wait for one that began later.
             spent.append(Over(budget.kind, one.last_at + between))
     return max(spent, key=lambda over: over.until, default=None)
 
