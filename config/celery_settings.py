@@ -154,7 +154,9 @@ def _rabbitmq() -> dict[str, Any]:
             Queue(name, exchange, routing_key=name, queue_arguments=common | limits) for name, limits in QUEUES.items()
         ],
         "task_reject_on_worker_lost": True,
-        "broker_heartbeat": 20,
+        # A frozen worker is a stranger after two of these, sooner than its leases run out: the broker then gives what it
+        # keeps there, and what the sweeper sends anew, to workers that live.
+        "broker_heartbeat": 8,
         # Redis connects anew by itself; here a connection that was lost would fail every publish, and beat has but one.
         "task_publish_retry": True,
         "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0},
