@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from celery import current_app
+from django.conf import settings
 from django.core.cache import cache
 from django.utils import timezone
 
@@ -19,6 +22,16 @@ from conversations.models import Conversation, Message, Turn
 from foundation import tasks
 from llm import prompts, roster
 from sales import assistants
+
+
+def pytest_configure() -> None:
+    """Tests that run side by side have a Redis database each, as pytest-django gives them a PostgreSQL database each."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is None:
+        return
+    database = 1 + int(worker.removeprefix("gw"))
+    own = urlsplit(settings.REDIS_URL)._replace(path=f"/{database}").geturl()
+    os.environ["REDIS_URL"] = settings.REDIS_URL = settings.CACHES["default"]["LOCATION"] = own
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.contrib.postgres.functions import TransactionNow
 from django.utils import timezone, translation
 
 from channels.models import Channel
@@ -62,8 +63,11 @@ def a_turn(conversation: Conversation, stage: str, *, at: Any = None, **fields: 
     opened = at or timezone.now()
     closed = None if stage in Turn.OPEN else opened + timedelta(seconds=2)
     seq = conversation.last_seq + 1
-    given = {"from_seq": seq, "upto_seq": seq, "opened_at": opened, "finished_at": closed, **fields}
-    return Turn.objects.create(conversation=conversation, stage=stage, **given)
+    # Claims compare with the transaction's time; a test that is one transaction is older than its own statements.
+    given = {"from_seq": seq, "upto_seq": seq, "opened_at": opened, "finished_at": closed, "due_at": TransactionNow(), **fields}
+    turn = Turn.objects.create(conversation=conversation, stage=stage, **given)
+    turn.refresh_from_db(fields=["due_at"])
+    return turn
 
 
 def a_message(conversation: Conversation, author: str, text: str, *, at: Any = None, **fields: Any) -> Message:
