@@ -21,8 +21,8 @@ from foundation.processes import dies_with_parent
 
 from . import state
 from .embedded import Postgres, Redis, Server
+from .starter import supervise
 from .state import CannotStart
-from .supervisor import supervise
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Where a given server is named; `services(own=True)` passes these over.
