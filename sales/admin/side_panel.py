@@ -1,4 +1,4 @@
-"""The card beside a chat that says how the sale stands: qualification, call and follow-up."""
+"""The card beside a chat that says how the sale stands: qualification, answers to the funnel, call and follow-up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from conversations.models import Conversation
 from foundation.db import row
 
 from .. import cadence, follow_ups
-from ..models import FollowUp, Qualification, ScheduledCall
+from ..funnels.walking import LANGUAGE
+from ..models import FollowUp, FunnelProgress, Qualification, ScheduledCall
 from ..owners import visible_calls
 from .follow_ups import CHANGE, decide, line, with_touches
 
@@ -36,6 +37,7 @@ CALL_TONES = {
 _VERSION = """
 SELECT
     (SELECT q.updated_at FROM sales_qualification q WHERE q.contact_id = %(contact)s) AS learnt,
+    (SELECT p.updated_at FROM sales_funnelprogress p WHERE p.conversation_id = %(conversation)s) AS answered,
     (SELECT array_agg((s.id, s.updated_at, s.ends_at <= now()) ORDER BY s.id)::text FROM sales_scheduledcall s
      WHERE s.contact_id = %(contact)s) AS calls,
     (SELECT array_agg((f.id, f.state, f.stop_reason, x.id, x.state, x.reason, x.planned_at, t.stage, t.reason)
@@ -54,6 +56,7 @@ def _html(conversation: Conversation, user: Any) -> SafeString | str:
     told: dict[str, Any] = {}
     if may_view(user, "qualification"):
         told |= qualification(Qualification.objects.filter(contact=conversation.contact_id).first())
+        told |= answers(FunnelProgress.objects.filter(conversation=conversation).first())
     if may_view(user, "scheduledcall"):
         told |= _call(conversation, user)
     if may_view(user, "followup"):
@@ -73,6 +76,18 @@ def qualification(known: Qualification | None) -> dict[str, Any]:
         "steps": [{"label": stage.label, "reached": n <= reached, "here": n == reached} for n, stage in enumerate(STEPS)],
         "learnt": [(label, text) for side, label in SIDES.items() if (text := getattr(known, side, ""))],
     }
+
+
+def answers(progress: FunnelProgress | None) -> dict[str, Any]:
+    """For the template: the segment, and what was answered in the funnel by the names that its steps give the answers."""
+    if progress is None:
+        return {}
+    told = [
+        (key, ", ".join(map(str, value)) if isinstance(value, list) else str(value))
+        for key, value in progress.known.items()
+        if key != LANGUAGE
+    ]
+    return {"segment": progress.segment, "answers": told}
 
 
 def _call(conversation: Conversation, user: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from conversations.models import Contact, Conversation, Turn
 from sales import cadence
-from sales.models import FollowUp, Qualification, Touch
+from sales.models import FollowUp, FunnelProgress, Qualification, Touch
 from tests.conftest import Broker
 from tests.conversations.rows import a_channel, a_conversation, a_manager, a_message, a_turn, english  # noqa: F401
 from tests.sales.sale_rows import a_bot, a_follow_up, a_scheduled_call
@@ -251,6 +251,17 @@ def feed(browser: Client, conversation: Conversation, version: str = "") -> dict
 def in_chat(browser: Client, conversation: Conversation, do: str, row: int) -> tuple[int, str]:
     answer = browser.post(reverse("admin:conversation_decide", args=(conversation.pk,)), {"do": do, "id": str(row)})
     return answer.status_code, answer.json().get("done") or answer.json()["error"]
+
+
+def test_the_card_shows_what_was_answered_in_the_funnel(admin_client: Client, conversation: Conversation) -> None:
+    version = feed(admin_client, conversation)["version"]
+    assert "Questionnaire" not in feed(admin_client, conversation)["side"]
+    FunnelProgress.objects.create(
+        conversation=conversation, segment="office", answers={"language": "ru", "people": "20", "drinks": ["латте", "<i>"]}
+    )
+    told = feed(admin_client, conversation, version)
+    assert all(word in told["side"] for word in ("Questionnaire", "office", "<dt>people</dt><dd>20</dd>", "латте, &lt;i&gt;"))
+    assert "<dt>language</dt>" not in told["side"]
 
 
 def test_the_card_tells_how_the_sale_stands(admin_client: Client, admin_user: Any, conversation: Conversation) -> None:
