@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 
 class Poster:
     """Posts JSON bodies over a pool of keep-alive connections to one URL."""
 
-    def __init__(self, url: str, connections: int) -> None:
+    def __init__(self, url: str, connections: int, headers: Callable[[bytes], Mapping[str, str]] = lambda body: {}) -> None:
+        """`headers` are those of a body, beside the usual ones."""
         parts = urlsplit(url)
         self.host, self.port = str(parts.hostname), int(parts.port or 80)
         self.head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
+        self.headers = headers
         self.pool: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter] | None] = asyncio.Queue()
         for _ in range(connections):
             self.pool.put_nowait(None)
@@ -30,6 +32,7 @@ class Poster:
             return await self._post(body, anew=True)
 
     async def _post(self, body: bytes, *, anew: bool = False) -> tuple[int, float]:
+        more = "".join(f"{name}: {value}\r\n" for name, value in self.headers(body).items())
         pair = await self.pool.get()
         if anew and pair is not None:
             pair[1].close()
@@ -40,7 +43,7 @@ class Poster:
             if pair is None:
                 pair = await asyncio.open_connection(self.host, self.port)
             reader, writer = pair
-            writer.write(f"{self.head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            writer.write(f"{self.head}{more}Content-Length: {len(body)}\r\n\r\n".encode() + body)
             first = await reader.readline()
             if not first:
                 raise ConnectionResetError("the server closed an idle connection")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.cookiejar
+import json
 import re
 import secrets
+import urllib.error
 import urllib.parse
 import urllib.request
 from typing import TYPE_CHECKING
@@ -14,49 +16,75 @@ if TYPE_CHECKING:
 
 
 class Manager:
-    """Works on the one conversation with the customer of this phone, who is also who takes calls. Needs Django to be set up."""
+    """Works on the one conversation with the customer of this phone, or on this channel. Needs Django to be set up.
+
+    Who has the default `name` is also who takes calls. Each of two that work at the same time needs a name of their own, as
+    whoever logs in is given a new password.
+    """
 
     NAME = "demo-manager"
 
-    def __init__(self, stack: Stack, phone: str) -> None:
-        self.stack, self.phone = stack, phone
+    def __init__(self, stack: Stack, phone: str = "", *, channel: str = "", name: str = NAME) -> None:
+        self.stack, self.phone, self.channel, self.name = stack, phone, channel, name
         self.browser = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
         )
         self.logged_in = False
 
     def mode(self) -> str:
-        return str(self._conversation().mode)
+        return str(self.conversation().mode)
 
     def replies(self, text: str) -> None:
         self._post("reply", text=text)
 
+    def is_refused(self, text: str) -> str:
+        """Try to reply where that is not possible: the words that say so; empty where it was taken."""
+        try:
+            self.replies(text)
+        except urllib.error.HTTPError as error:
+            if error.code != 400:
+                raise
+            return str(json.loads(error.read())["error"])
+        return ""
+
     def gives_back(self) -> None:
         self._post("decide", do="give_back")
 
-    def _conversation(self):  # type: ignore[no-untyped-def]
+    def opens_file(self, message_id: int) -> bytes:
+        """The first file of a message, as the admin shows it."""
+        page = f"{self._logged_in()}/admin/conversations/conversation/{self.conversation().pk}/file/{message_id}/0/"
+        with self.browser.open(page, timeout=15) as answer:
+            return bytes(answer.read())
+
+    def conversation(self):  # type: ignore[no-untyped-def]
         from conversations.models import Conversation
         from foundation.crypto import blind_index
 
+        if self.channel:
+            return Conversation.objects.get(channel__slug=self.channel)
         return Conversation.objects.get(contact__phone_index=blind_index(self.phone, "phone"))
+
+    def _logged_in(self) -> str:
+        """Log in where that was not done yet; the address of the site."""
+        if not self.logged_in:
+            self._log_in()
+        return self.stack.url
 
     def _log_in(self) -> None:
         from django.contrib.auth import get_user_model
 
         people = get_user_model().objects
-        user = people.filter(username=self.NAME).first() or people.create_superuser(
-            self.NAME, first_name="Демо", last_name="Менеджер"
+        user = people.filter(username=self.name).first() or people.create_superuser(
+            self.name, first_name="Демо", last_name="Менеджер"
         )
         password = secrets.token_urlsafe(16)
         user.set_password(password)
         user.save()
-        self._submit(f"{self.stack.url}/admin/login/?next=/admin/", username=self.NAME, password=password)
+        self._submit(f"{self.stack.url}/admin/login/?next=/admin/", username=self.name, password=password)
         self.logged_in = True
 
     def _post(self, action: str, **fields: str) -> None:
-        if not self.logged_in:
-            self._log_in()
-        page = f"{self.stack.url}/admin/conversations/conversation/{self._conversation().pk}/"
+        page = f"{self._logged_in()}/admin/conversations/conversation/{self.conversation().pk}/"
         self._submit(f"{page}change/", f"{page}{action}/", **fields)
 
     def _submit(self, page: str, target: str = "", **fields: str) -> None:

@@ -1,7 +1,7 @@
 """Starts Saudager's own processes beside the fake providers, and ends them all.
 
     with Stack(folder, company=Path("company.yaml"), hold=0) as stack:
-        stack.webhook_url, stack.wappi.url, stack.env …
+        stack.gateway_url, stack.llm_url, stack.env …
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ from urllib.parse import urlsplit
 from honcho.environ import parse_procfile
 
 from config import stack as product
-from config import supervisor
+from config import starter
 from tests.sandbox.wappi_rows import TOKEN
+
+from .kinds import WAPPI, Kind
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 60.0
@@ -87,6 +89,10 @@ class Stack:
     processes: Sequence[str] = ("web", "messages", "answers", "files", "beat")
     environment: Mapping[str, str] = field(default_factory=dict)
     latency_ms: int = 0
+    kind: Kind = WAPPI
+    """Of the one channel, for whose provider a fake one runs."""
+    more_fakes: Sequence[str] = ()
+    """Modules under `tests.sandbox` of further fake providers. The processes find each in `FAKE_<NAME>_URL`."""
     prepared: Callable[[Mapping[str, str]], object] | None = None
     """Called with the processes' environment when the database is ready, before any process of the product runs."""
     together: bool = False
@@ -112,22 +118,25 @@ class Stack:
         given = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "BROKER_URL", "REDIS_URL", "RABBITMQ_URL")}
         given |= self.environment
         self.env = self._services(given)
-        self.wappi_url, self.llm_url = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+        self.gateway_url, self.llm_url = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
         self.env |= {
             "PORT": str(free_port()),
-            "FAKE_WAPPI_URL": self.wappi_url,
+            "FAKE_GATEWAY_URL": self.gateway_url,
             "FAKE_LLM_URL": self.llm_url,
+            **{f"FAKE_{name.upper()}_URL": f"http://127.0.0.1:{free_port()}" for name in self.more_fakes},
             "FAKE_WAPPI_TOKEN": TOKEN,
             "LOG_LEVEL": self.environment.get("LOG_LEVEL", "INFO"),
         }
         self.url = f"http://127.0.0.1:{self.env['PORT']}"
         self.env |= {"PUBLIC_URL": self.url} | self.environment
         self._exit.callback(self.stop)
-        self._fake("wappi", self.wappi_url)
+        self._fake(self.kind.name, self.gateway_url)
         self._fake("llm", self.llm_url, "--latency-ms", str(self.latency_ms))
+        for name in self.more_fakes:
+            self._fake(name, self.env[f"FAKE_{name.upper()}_URL"])
         self.manage("migrate", "--verbosity=0")
         self.manage("collectstatic", "--noinput", "--verbosity=0")
-        self.manage("provision", str(self.company))
+        self.manage("provision", str(self.kind.company(self.company, self.folder)))
         if self.prepared is not None:
             self.prepared(self.env)
         self._procfile()
@@ -154,8 +163,8 @@ class Stack:
     def _supervised(self) -> None:
         log, nobody = self.logs / "product.log", os.open(os.devnull, os.O_WRONLY)
         with log.open("wb") as output:
-            plan = supervisor.Plan(str(ROOT / "Procfile"), f"{self.url}/health", {}, list(self.processes), nobody)
-            product_process = supervisor.start(plan, self.env, stdout=output, stderr=output)
+            plan = starter.Plan(str(ROOT / "Procfile"), f"{self.url}/health", {}, list(self.processes), nobody)
+            product_process = starter.start(plan, self.env, stdout=output, stderr=output)
         os.close(nobody)
         self.running.append(Process("product", product_process, log))
         workers = sum(name in ("messages", "answers", "files") for name in self.processes)

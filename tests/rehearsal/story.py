@@ -52,7 +52,7 @@ class Story:
         self._do("owner", phone=customer.phone, text=text)
 
     def _do(self, what: str, **fields: Any) -> None:
-        self.written.add(str(call("POST", f"{self.stack.wappi_url}/_sandbox/{what}", fields)["id"]))
+        self.written.add(str(call("POST", f"{self.stack.gateway_url}/_sandbox/{what}", fields)["id"]))
 
     # ── What comes of it ─────────────────────────────────────────────────────────────────────────────────────────────
     @contextmanager
@@ -79,7 +79,7 @@ class Story:
 
     def _ledger(self) -> list[dict[str, Any]]:
         """What the provider accepted, for whomever."""
-        return list(call("GET", f"{self.stack.wappi_url}/_sandbox/ledger"))
+        return list(call("GET", f"{self.stack.gateway_url}/_sandbox/ledger"))
 
     def check(self, what: str, found: object, wanted: object) -> None:
         if found != wanted:

@@ -121,7 +121,7 @@ class Router:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = await _request(scope, receive)
-        fault = self._next_fault(request.path)
+        fault = self._next_fault(request)
         if fault is None:
             return await _answer(await self._handle(request), send)
         await asyncio.sleep(fault.delay)
@@ -145,10 +145,10 @@ class Router:
                 return as_json({"detail": "no such path"}, 404)
         return await handler(request)
 
-    def _next_fault(self, path: str) -> Fault | None:
-        if self.faults and not path.startswith("/_sandbox/"):
+    def _next_fault(self, request: Request) -> Fault | None:
+        if self.faults and not request.path.startswith("/_sandbox/"):
             for fault in self.faults:
-                if fault.count > 0 and fault.path in path:
+                if fault.count > 0 and fault.path in request.path:
                     fault.count -= 1
                     return fault
         return None

@@ -36,6 +36,7 @@ from .telegram_rows import (
 
 #: Pauses between the attempts of one delivery, in seconds.
 RETRIES = (0.2, 1.0, 2.0)
+SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"
 DEFAULT_UPDATES = ("message", "edited_message", "callback_query", "my_chat_member", "pre_checkout_query")
 MEDIA = {"sendPhoto": "photo", "sendDocument": "document", "sendVoice": "voice"}
 
@@ -108,7 +109,7 @@ class FakeTelegram(People, Router):
         update = bot.pending.get(number)
         if update is None:
             return
-        headers = {"X-Telegram-Bot-Api-Secret-Token": bot.secret_token} if bot.secret_token else {}
+        headers = {SECRET_HEADER: bot.secret_token} if bot.secret_token else {}
         async with self._lanes[_lane(update)]:
             started = time.monotonic()
             for attempt, pause in enumerate((0.0, *RETRIES), 1):
@@ -233,7 +234,7 @@ class FakeTelegram(People, Router):
         return [] if self.hold else list(bot.pending.values())[: int(given.get("limit", 100))]
 
     async def _do_sendChatAction(self, bot: Bot, given: dict[str, Any]) -> Any:
-        self.typed.append(self._open_chat(given))
+        self.typed.append(self._open_chat(bot, given))
         return True
 
     async def _do_answerCallbackQuery(self, bot: Bot, given: dict[str, Any]) -> Any:
@@ -254,7 +255,7 @@ class FakeTelegram(People, Router):
 
     # ── Sending ──────────────────────────────────────────────────────────────────────────────────────────────────────
     def _send(self, bot: Bot, method: str, given: dict[str, Any], files: dict[str, Upload]) -> Any:
-        chat = self._open_chat(given)
+        chat = self._open_chat(bot, given)
         self._keep_pace(bot, chat)
         words, most = ("text", TEXT) if method == "sendMessage" else ("caption", CAPTION)
         raw = str(given.get(words, ""))
@@ -285,7 +286,7 @@ class FakeTelegram(People, Router):
         })  # fmt: skip
         return row
 
-    def _open_chat(self, given: dict[str, Any]) -> int:
+    def _open_chat(self, bot: Bot, given: dict[str, Any]) -> int:
         try:
             chat = int(given.get("chat_id", 0))
         except (TypeError, ValueError):
@@ -296,7 +297,7 @@ class FakeTelegram(People, Router):
             )
         if chat in self.blocked:
             raise Refused(403, "Forbidden: bot was blocked by the user")
-        if chat not in self.known:
+        if chat not in self.known and not bot.knows_everybody:
             raise Refused(400, "Bad Request: chat not found")
         return chat
 

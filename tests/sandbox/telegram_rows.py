@@ -32,6 +32,8 @@ class Bot:
     """Messages a second that one chat may get after a burst of three; 0: no limit."""
     deaf: list[str] = field(default_factory=list)
     """Chats that refuse voice messages."""
+    knows_everybody: bool = False
+    """Whether chats are open that nobody has started here: those whose updates somebody else posts."""
     pending: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     @property

@@ -12,6 +12,7 @@ from random import Random
 
 import pytest
 
+from channels import registry
 from tests.rehearsal import rabbitmq
 from tests.rehearsal.chaos import audit, load
 from tests.rehearsal.chaos.audit import Asked, End, Evidence, Sent, judge, tampered
@@ -19,6 +20,7 @@ from tests.rehearsal.chaos.doors import Door
 from tests.rehearsal.chaos.faults import FAULTS
 from tests.rehearsal.chaos.faults.gateway import too_early
 from tests.rehearsal.chaos.load import Burst, Mischief, Numbers, Takeover
+from tests.rehearsal.chaos.names import NAMES
 from tests.rehearsal.stack import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -26,6 +28,9 @@ LIMIT = 420.0
 #: The most telling ones; all of them are for `script/chaos --all`.
 TELLING = ("takeovers", "kill-thinking", "flushall", "pg-restart", "send-malformed")
 TELLING_ON_RABBITMQ = ("bursts", "kill-workers", "broker-restart")
+#: What differs most from Wappi: how patience is asked for, and what settles a send whose answer was lost.
+TELLING_ON_TELEGRAM = ("pg-restart", "send-429")
+TELLING_ON_WHATSAPP_CLOUD = ("kill-sent",)
 
 
 # ── The auditor ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -121,7 +126,21 @@ def test_bursts_hold_as_many_messages_as_they_say() -> None:
 def test_every_fault_is_explained() -> None:
     text = (ROOT / "docs" / "chaos.md").read_text()
     assert [name for name in FAULTS if f"`{name}`" not in text] == []
-    assert set(TELLING) | set(TELLING_ON_RABBITMQ) <= set(FAULTS)
+    telling = TELLING + TELLING_ON_RABBITMQ + TELLING_ON_TELEGRAM + TELLING_ON_WHATSAPP_CLOUD
+    assert set(telling) <= set(FAULTS)
+
+
+def test_what_a_fault_needs_some_kinds_of_channel_have_and_the_others_say_why_not() -> None:
+    needed = {fault.needs for fault in FAULTS.values()} - {""}
+    assert needed == {"history"}
+    for names in NAMES.values():
+        assert set(names.lacks) <= needed and all(names.lacks.values())
+        assert names.history is registry.adapter_class(names.kind.name).capabilities.history
+
+
+def test_managers_take_over_in_the_ways_that_a_channel_has() -> None:
+    plan = load.plan(Random(3), Numbers(1), 400, 10.0, Mischief(), NAMES["telegram"].ways)
+    assert {action.how for action in plan if isinstance(action, Takeover)} == {"api"}
 
 
 def test_a_send_that_comes_before_its_time_is_found() -> None:
@@ -166,8 +185,8 @@ def test_a_frozen_door_takes_what_comes_and_delivers_it_late_or_never() -> None:
 
 
 def play(broker: str, faults: tuple[str, ...], folder: Path, *more: str) -> str:
-    """Play faults in the short form. Returns what was printed."""
-    figures = folder / f"{broker}.json"
+    """Play faults in the short form. Returns what was printed; the figures are in `chaos.json` in the folder."""
+    figures = folder / "chaos.json"
     command = [sys.executable, "-m", "tests.rehearsal.chaos", "--short", "--broker", broker, "--json", str(figures), *more]
     for name in faults:
         command += ["--fault", name]
@@ -184,6 +203,20 @@ def play(broker: str, faults: tuple[str, ...], folder: Path, *more: str) -> str:
 def test_nothing_is_lost_doubled_disordered_or_sent_after_a_takeover(tmp_path: Path) -> None:
     told = play("redis", TELLING, tmp_path, "--prove")
     assert "Tampered with, the record is found doubled, lost, order, takeover." in told
+
+
+@pytest.mark.stack
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the embedded servers are Linux's")
+def test_the_same_on_telegram(tmp_path: Path) -> None:
+    play("redis", TELLING_ON_TELEGRAM, tmp_path, "--channel", "telegram")
+
+
+@pytest.mark.stack
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the embedded servers are Linux's")
+def test_the_same_on_whatsapp_cloud_where_statuses_settle_what_nobody_knew(tmp_path: Path) -> None:
+    play("redis", TELLING_ON_WHATSAPP_CLOUD, tmp_path, "--channel", "whatsapp_cloud")
+    [kill_sent] = json.loads((tmp_path / "chaos.json").read_text())["faults"]
+    assert kill_sent["unconfirmed"] == 0
 
 
 @pytest.mark.stack

@@ -31,18 +31,18 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def subscribe(stack: Stack) -> None:
-    call("POST", f"{stack.wappi_url}/_sandbox/profile", {"webhook_url": webhook_address(stack)})
+    call("POST", f"{stack.gateway_url}/_sandbox/profile", {"webhook_url": webhook_address(stack)})
 
 
 def ledger(stack: Stack) -> list[dict[str, Any]]:
-    return list(call("GET", f"{stack.wappi_url}/_sandbox/ledger"))
+    return list(call("GET", f"{stack.gateway_url}/_sandbox/ledger"))
 
 
 def test_a_message_is_answered_once_and_a_burst_once(stack: Stack) -> None:
     subscribe(stack)
     for phone, texts in (("77010000001", ["Здравствуйте"]), ("77010000002", ["Есть", "доставка", "по Алматы?"])):
         for text in texts:
-            call("POST", f"{stack.wappi_url}/_sandbox/message", {"phone": phone, "text": text})
+            call("POST", f"{stack.gateway_url}/_sandbox/message", {"phone": phone, "text": text})
     wait_for("two replies", lambda: len(ledger(stack)) >= 2, 30)
     time.sleep(2)  # what would come twice comes now
     assert sorted(str(entry["recipient"])[:11] for entry in ledger(stack)) == ["77010000001", "77010000002"]

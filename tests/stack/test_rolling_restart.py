@@ -109,7 +109,7 @@ async def replace_everything(stack: Stack, load: Load) -> None:
 
 
 def replies(stack: Stack) -> Counter[str]:
-    ledger: list[dict[str, Any]] = call("GET", f"{stack.wappi_url}/_sandbox/ledger")
+    ledger: list[dict[str, Any]] = call("GET", f"{stack.gateway_url}/_sandbox/ledger")
     return Counter(str(entry["recipient"]).split("@")[0] for entry in ledger)
 
 

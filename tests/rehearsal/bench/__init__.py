@@ -5,7 +5,7 @@ acceptance of the reply by the fake provider, whose own record is what is counte
 """
 
 from .command import main
-from .ground import COMPANY, webhook_address
+from .ground import COMPANY, subscribe, webhook_address
 from .writers import QUESTIONS, Bench
 
-__all__ = ["COMPANY", "QUESTIONS", "Bench", "main", "webhook_address"]
+__all__ = ["COMPANY", "QUESTIONS", "Bench", "main", "subscribe", "webhook_address"]

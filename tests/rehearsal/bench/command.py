@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from ..kinds import KINDS
 from . import growth
 from .ground import Options, ground
 from .scenarios import APART, SCENARIOS, Figures
@@ -35,14 +36,17 @@ _WIDTHS = (32, 8, 5, 5, 8, 9, 9, 7, 7, 30)
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure what was asked for, print a table, and return 1 where a message was lost or a scenario ended in an error."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.rows and options.channel != "wappi":
+        parser.error("--rows times the database, which all channels share: without --channel")
     if options.list:
         for scenario in SCENARIOS.values():
             print(f"{scenario.name:18} {scenario.about}")
         return 0
     asked = Options(
         quick=options.quick, hold=options.hold, minutes=options.minutes, rate=options.rate, model_ms=options.model,
-        broker=options.broker, rows=options.rows,
+        broker=options.broker, rows=options.rows, channel=options.channel,
     )  # fmt: skip
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whatever ends us, the stack's processes end as well
     names = options.only or ([] if options.rows else list(SCENARIOS))
@@ -65,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rate", type=float, default=20.0, help="messages a second of `sustained` (default 20)")
     parser.add_argument("--model", type=int, default=800, metavar="MS", help="the fake model's time where a scenario has one (default 800)")
     parser.add_argument("--hold", type=float, default=0.0, metavar="S", help="the channel's hold in seconds (default 0)")
+    parser.add_argument("--channel", choices=tuple(KINDS), default="wappi", help="the kind of channel that customers write on")
     parser.add_argument("--broker", choices=("redis", "rabbitmq"), default="redis")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")
     return parser

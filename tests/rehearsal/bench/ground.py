@@ -15,13 +15,14 @@ import psutil
 from honcho.environ import parse_procfile
 
 from .. import rabbitmq
+from ..kinds import KINDS, TELEGRAM
 from ..stack import ROOT, Process, Stack, _signal, call, scratch_folder, wait_for
 from . import chain
 from .meters import Watch
 from .writers import Bench
 
 COMPANY = Path(__file__).parent.with_name("company.yaml")
-#: Messages, or chains, that a closed loop keeps in flight.
+#: Chains that a closed loop keeps in flight.
 WINDOW = 64
 #: The queues on the road of a text message.
 ROAD = ("incoming_messages", "answers", "outgoing_messages")
@@ -38,6 +39,7 @@ class Options:
     model_ms: int = 800
     broker: str = "redis"
     rows: int = 0
+    channel: str = "wappi"
 
 
 @dataclass
@@ -74,17 +76,36 @@ def ground(options: Options, *, together: bool = True) -> Iterator[Ground]:
         folder = stop.enter_context(scratch_folder("bench"))
         if options.broker == "rabbitmq":
             environment["BROKER_URL"] = stop.enter_context(rabbitmq.running(folder / "broker"))
-        stack = stop.enter_context(Stack(folder, COMPANY, environment=environment, together=together))
-        bench = Bench(stack, webhook_address(stack))
+        kind = KINDS[options.channel]
+        stack = stop.enter_context(Stack(folder, COMPANY, environment=environment, together=together, kind=kind))
+        bench = Bench(stack, webhook_address(stack), webhook_secret(stack))
         asyncio.run(bench.burst(20, 2))
         yield Ground(stack, options, bench, Watch(stack))
 
 
 def webhook_address(stack: Stack) -> str:
-    """The address of the stack's Wappi channel, as its admin page shows it."""
-    said = stack.manage("shell", "--verbosity=0", "-c",
-                        "from channels.models import Channel as C; c = C.objects.get(slug='wappi'); print(c.webhook_secret)")  # fmt: skip
-    return f"{stack.url}/webhooks/wappi/wappi/{said.strip().splitlines()[-1]}/"
+    """The address of the stack's channel, as its admin page shows it."""
+    return _channel(stack, "print(control.webhook_url(c))")
+
+
+def subscribe(stack: Stack) -> None:
+    """Tell the fake provider where to post, as the button in the admin does."""
+    _channel(stack, "control.subscribe(c, user=None)")
+
+
+def webhook_secret(stack: Stack) -> str:
+    """What the fake provider proves its webhooks by; empty where that needs nothing that it was told."""
+    if stack.kind is not TELEGRAM:
+        return ""
+    subscribe(stack)
+    # The load posts past it, so it never sees anybody start the bot.
+    return str(call("POST", f"{stack.gateway_url}/_sandbox/bot", {"knows_everybody": True})["secret_token"])
+
+
+def _channel(stack: Stack, what: str) -> str:
+    """The last line that this prints of the channel `c`."""
+    found = f"from channels import control; from channels.models import Channel; c = Channel.objects.get(slug='{stack.kind.slug}')"
+    return "".join(stack.manage("shell", "--verbosity=0", "-c", f"{found}; {what}").strip().splitlines()[-1:])
 
 
 def carriers(names: Sequence[str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .ground import WINDOW, Ground, more_workers
+from .ground import Ground, more_workers
 from .meters import Meter, Watch, memory_mb
 from .search import highest
 from .writers import EVERY
@@ -38,7 +38,7 @@ def memory(ground: Ground) -> Figures:
     idle = memory_mb()
     ground.latency(0)
     with Watch(ground.stack, every=1.0) as watch:
-        asyncio.run(ground.bench.saturate(200 if ground.options.quick else 1000, WINDOW))
+        asyncio.run(ground.bench.saturate(200 if ground.options.quick else 1000, ground.stack.kind.customers))
     busiest = max(sample["memory_mb"] for sample in watch.samples)
     return {
         "idle": {"memory_mb": idle["total"], "by_process": idle},
@@ -81,7 +81,7 @@ def _conversations(users: int) -> Callable[[Ground], Figures]:
 def saturation(ground: Ground) -> Figures:
     figures: Figures = {}
     for ms in (0, ground.options.model_ms):
-        figures[model(ms)] = asyncio.run(_at(ground, ms).bench.saturate(300 if ground.options.quick else 1000, WINDOW))
+        figures[model(ms)] = asyncio.run(_at(ground, ms).bench.saturate(300 if ground.options.quick else 1000, ground.stack.kind.customers))
     return _beside(figures, ground.baseline())
 
 
@@ -91,7 +91,7 @@ def workers(ground: Ground) -> Figures:
         bare = ground.baseline(number)
         with more_workers(ground.stack, number):
             asyncio.run(_at(ground, 0).bench.burst(30, 1))
-            found = asyncio.run(ground.bench.saturate(300 if ground.options.quick else 1500, WINDOW))
+            found = asyncio.run(ground.bench.saturate(300 if ground.options.quick else 1500, ground.stack.kind.customers))
             figures |= _beside({f"{number} of each": found | {"memory_mb": memory_mb()["total"]}}, bare)
     return figures
 
@@ -170,7 +170,7 @@ SCENARIOS = {
         Scenario("burst-500", "500 senders at the same moment: acknowledgement and reply", _burst(500)),
         Scenario("conversations-100", "100 conversations, each writing once in 10 s", _conversations(100)),
         Scenario("conversations-300", "300 conversations, each writing once in 10 s", _conversations(300)),
-        Scenario("saturation", "64 customers who write again as soon as they are answered", saturation),
+        Scenario("saturation", "64 customers (Telegram: 256) who write again as soon as they are answered", saturation),
         Scenario("highest-rate", "the highest rate held for 30 s with nothing lost, by steps", highest_rate),
         Scenario("sustained", "a steady rate for minutes: does memory grow, do queues?", sustained),
         Scenario("workers", "messages a second by the number of worker processes", workers),

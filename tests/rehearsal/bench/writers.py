@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-import uuid
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..kinds import WAPPI, Kind
 from ..load import Poster, percentiles
 from ..stack import Stack, call
 from .meters import Meter
 
-PROFILE = "71ad40e9-b023"
 QUESTIONS = ("Здравствуйте! Сколько стоит доставка?", "Какая гарантия на кофемашину?", "Есть ли рассрочка?")
 #: Seconds in which each user of a steady load writes once.
 EVERY = 10.0
@@ -63,23 +61,28 @@ class Run:
 
 
 class Bench:
-    """Writes as customers do and watches the fake provider's record of what left."""
+    """Writes as customers do and watches the fake provider's record of what left.
 
-    def __init__(self, stack: Stack, webhook: str) -> None:
-        self.stack, self.webhook = stack, webhook
-        self.seen = len(call("GET", f"{stack.wappi_url}/_sandbox/ledger"))
+    `secret` is what the provider was told when it was subscribed, where it proves webhooks by that.
+    """
+
+    kind: Kind = WAPPI
+
+    def __init__(self, stack: Stack, webhook: str, secret: str = "") -> None:
+        self.stack, self.webhook, self.secret, self.kind = stack, webhook, secret, stack.kind
+        self.seen = len(call("GET", f"{stack.gateway_url}/_sandbox/ledger"))
         self.phones = iter(range(77_010_000_000, 77_019_999_999))
 
     def phone(self) -> str:
         return str(next(self.phones))
 
+    def poster(self, connections: int) -> Poster:
+        """Posts as the provider does, with its proof."""
+        return Poster(self.webhook, connections, lambda body: self.kind.headers(body, self.secret))
+
     def body(self, phone: str, text: str) -> bytes:
-        row = {
-            "wh_type": "incoming_message", "profile_id": PROFILE, "id": uuid.uuid4().hex[:20].upper(), "body": text,
-            "type": "chat", "from": f"{phone}@c.us", "to": "77019990000@c.us", "senderName": "Клиент", "is_me": False,
-            "chatId": f"{phone}@c.us", "time": int(time.time()), "from_where": "phone", "chat_type": "dialog",
-        }  # fmt: skip
-        return json.dumps({"messages": [row]}, ensure_ascii=False).encode()
+        """The provider's webhook of a text message."""
+        return self.kind.body(phone, text)
 
     async def write(self, poster: Poster, run: Run, phone: str, text: str) -> None:
         run.posted[phone].append(time.time())
@@ -95,19 +98,19 @@ class Bench:
             await asyncio.sleep(0.02 if expected < 50 else 0.1)
 
     async def _read(self, run: Run) -> int:
-        ledger = await asyncio.to_thread(call, "GET", f"{self.stack.wappi_url}/_sandbox/ledger?since={self.seen}")
+        ledger = await asyncio.to_thread(call, "GET", f"{self.stack.gateway_url}/_sandbox/ledger?since={self.seen}")
         self.seen += len(ledger)
-        got = 0
+        got, phones = 0, {self.kind.recipient(phone): phone for phone in run.posted}
         for entry in ledger:
-            phone = str(entry["recipient"]).split("@")[0]
-            if phone in run.posted:
+            phone = phones.get(str(entry[self.kind.addressed]).split("@")[0])
+            if phone is not None:
                 run.accepted[phone].append(entry["at"])
                 got += 1
         return got
 
     async def one_user(self, messages: int) -> Run:
         """One customer who waits for each reply."""
-        poster, run, phone = Poster(self.webhook, 1), Run(), self.phone()
+        poster, run, phone = self.poster(1), Run(), self.phone()
         for number in range(messages):
             if number % 20 == 0:
                 phone = self.phone()
@@ -118,7 +121,7 @@ class Bench:
 
     async def burst(self, users: int, rounds: int) -> Run:
         """All users write at the same moment, over connections of their own."""
-        poster, total = Poster(self.webhook, users), Run()
+        poster, total = self.poster(users), Run()
         for _ in range(rounds):
             run = Run()
             await asyncio.gather(*(self.write(poster, run, self.phone(), QUESTIONS[0]) for _ in range(users)))
@@ -134,7 +137,7 @@ class Bench:
         Waits `patience` seconds for the last replies. Returns also the rate at which the messages were really posted.
         """
         count, users = max(1, round(rate * seconds)), max(1, round(rate * EVERY))
-        poster, run = Poster(self.webhook, min(users, 500)), Run()
+        poster, run = self.poster(min(users, 500)), Run()
         phones = [self.phone() for _ in range(users)]
         for phone in phones:
             run.posted[phone] = []
@@ -153,7 +156,7 @@ class Bench:
 
     async def saturate(self, messages: int, window: int) -> dict[str, Any]:
         """`window` known customers who write again as soon as they are answered: the rate that the machine carries."""
-        poster, run = Poster(self.webhook, window), Run()
+        poster, run = self.poster(window), Run()
         phones = [self.phone() for _ in range(window)]
         await asyncio.gather(*(self.write(poster, run, phone, QUESTIONS[0]) for phone in phones))
         await self.collect(run, window, 60)

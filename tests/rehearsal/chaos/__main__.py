@@ -17,12 +17,14 @@ from random import Random
 from typing import Any
 
 from tests.rehearsal import rabbitmq
+from tests.rehearsal.kinds import KINDS
 from tests.rehearsal.stack import scratch_folder
 
 from . import audit, harness, load, report
 from .audit import Evidence
 from .faults import FAULTS, Fault, Scene
 from .harness import ChaosStack
+from .names import NAMES
 from .report import Result
 from .witness import Quiet, Witness
 
@@ -38,7 +40,7 @@ class Run:
     """One run over a running stack."""
 
     def __init__(self, stack: ChaosStack, options: argparse.Namespace) -> None:
-        self.stack, self.options = stack, options
+        self.stack, self.options, self.names = stack, options, NAMES[stack.kind.name]
         self.numbers = load.Numbers(options.seed)
         self.brief = options.short or not options.all
         self.witnesses: list[tuple[Result, Witness]] = []
@@ -47,13 +49,15 @@ class Run:
         """Play the load, inject the fault, wait for quiet, judge."""
         if self.stack.broker not in fault.brokers:
             return _skipped(fault, f"not on {self.stack.broker}")
-        player = load.Player(self.stack.control["wappi"], self.stack.write_as_manager)
-        witness = Witness(self.stack, player)
+        if why := self.names.lacks.get(fault.needs):
+            return _skipped(fault, why)
+        player = load.Player(self.stack.control["gateway"], self.stack.write_as_manager)
+        witness = Witness(self.stack, player, self.names)
         scene = Scene(self.stack, self.brief, phones=lambda: [phone for phone, _said in player.said])
         seconds = BEFORE + fault.lasts[0 if self.brief else 1] + AFTER
         random = Random(f"{self.options.seed}:{fault.name}")
         restarts = self.stack.restarts
-        player.start(load.plan(random, self.numbers, self.options.conversations, seconds, fault.mischief))
+        player.start(load.plan(random, self.numbers, self.options.conversations, seconds, fault.mischief, self.names.ways))
         time.sleep(BEFORE)
         fault.inject(scene)
         over = scene.over_at or time.time()
@@ -137,6 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--conversations", type=int, help=f"for each fault; default {CONVERSATIONS[1]}, short {CONVERSATIONS[0]}")
     parser.add_argument("--short", action="store_true", help="shorter faults and less load; without those that take longest")
+    parser.add_argument("--channel", choices=tuple(NAMES), default="wappi", help="the kind of channel that customers write on")
     parser.add_argument("--broker", choices=("redis", "rabbitmq"), default="redis")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     parser.add_argument(
@@ -166,11 +171,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _play_all(folder: Path, options: argparse.Namespace) -> list[Result]:
-    print("Starting Saudager with a fake WhatsApp gateway and a fake language model …", flush=True)
+    print(f"Starting Saudager with a fake provider of {options.channel} and a fake language model …", flush=True)
     begun = time.monotonic()
-    with harness.start(folder, options.broker) as stack:
+    with harness.start(folder, options.broker, KINDS[options.channel]) as stack:
         stack.connect()
-        print(f"Up after {time.monotonic() - begun:.1f} s. Seed {options.seed}, {options.broker}.\n\n{report.HEAD}", flush=True)
+        print(f"Up after {time.monotonic() - begun:.1f} s. Seed {options.seed}, {options.channel}, {options.broker}.\n\n{report.HEAD}", flush=True)
         run = Run(stack, options)
         results = []
         for fault in _in_turn(options):
@@ -197,12 +202,13 @@ def _in_turn(options: argparse.Namespace) -> Iterator[Fault]:
         return
     random, until = Random(f"soak:{options.seed}"), time.monotonic() + 60 * options.soak
     while time.monotonic() < until:
-        yield random.choice([fault for fault in chosen(options) if options.broker in fault.brokers])
+        lacks = NAMES[options.channel].lacks
+        yield random.choice([one for one in chosen(options) if options.broker in one.brokers and one.needs not in lacks])
 
 
 def _write(path: Path, options: argparse.Namespace, results: Sequence[Result]) -> None:
     figures: dict[str, Any] = {
-        "seed": options.seed, "broker": options.broker, "conversations": options.conversations, "short": options.short,
+        "seed": options.seed, "channel": options.channel, "broker": options.broker, "conversations": options.conversations, "short": options.short,
         "passed": all(result.passed for result in results), "faults": [result.as_json() for result in results],
     }  # fmt: skip
     path.write_text(json.dumps(figures, indent=2, ensure_ascii=False))

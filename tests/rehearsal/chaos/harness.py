@@ -23,7 +23,8 @@ from honcho.environ import parse_procfile
 
 from config import embedded, state
 from config import stack as product
-from tests.rehearsal.bench import webhook_address
+from tests.rehearsal.bench import subscribe, webhook_address
+from tests.rehearsal.kinds import TELEGRAM, WAPPI, Kind
 from tests.rehearsal.rabbitmq import Server as RabbitMQ
 from tests.rehearsal.stack import ROOT, START_SECONDS, Process, Stack, _listens, call, free_port, wait_for
 
@@ -46,7 +47,7 @@ class ChaosStack(Stack):
 
     broker: str = "redis"
     control: dict[str, str] = field(default_factory=dict)
-    """Provider → where its control paths are, past its door."""
+    """`gateway` and `llm`: where the control paths of each are, past its door."""
     commands: dict[str, str] = field(default_factory=dict)
     extra: dict[str, dict[str, str]] = field(default_factory=dict)
     """Process → what is added to its environment at its next start."""
@@ -79,7 +80,7 @@ class ChaosStack(Stack):
 
     def _fake(self, name: str, url: str, *more: str) -> None:
         door, port = urlsplit(url).port, free_port()
-        self.control[name] = f"http://127.0.0.1:{port}"
+        self.control["llm" if name == "llm" else "gateway"] = f"http://127.0.0.1:{port}"
         module = "tests.rehearsal.chaos.providers"
         self.start(f"fake-{name}", [sys.executable, "-m", module, name, "--port", str(port), "--door", str(door), *more])
         wait_for(f"fake {name}", lambda: _listens(port) and _listens(int(door or 0)), START_SECONDS)
@@ -220,21 +221,26 @@ class ChaosStack(Stack):
         return redis.Redis.from_url(self.redis.url, socket_timeout=5)
 
     # ── Providers, people ────────────────────────────────────────────────────────────────────────────────────────────
-    def wappi(self, what: str, **fields: Any) -> Any:
-        """A control path of the fake Wappi."""
-        return call("POST", f"{self.control['wappi']}/_sandbox/{what}", fields, timeout=30)
+    def gateway(self, what: str, **fields: Any) -> Any:
+        """A control path of the fake messenger."""
+        return call("POST", f"{self.control['gateway']}/_sandbox/{what}", fields, timeout=30)
 
     def llm(self, what: str, **fields: Any) -> Any:
         """A control path of the fake model."""
         return call("POST", f"{self.control['llm']}/_sandbox/{what}", fields, timeout=30)
 
     def record(self, since: int = 0) -> dict[str, Any]:
-        """The fake Wappi's record from send number `since` on."""
-        return dict(call("GET", f"{self.control['wappi']}/_sandbox/record?since={since}", timeout=30))
+        """The fake messenger's record from send number `since` on."""
+        return dict(call("GET", f"{self.control['gateway']}/_sandbox/record?since={since}", timeout=30))
 
     def connect(self) -> None:
         """As an operator does once: the webhook's address, and a manager who may log in."""
-        self.wappi("profile", webhook_url=webhook_address(self), webhook_types=WEBHOOK_TYPES, auto_receipts=["delivered"])
+        if self.kind is WAPPI:
+            self.gateway("profile", webhook_url=webhook_address(self), webhook_types=WEBHOOK_TYPES, auto_receipts=["delivered"])
+        else:
+            subscribe(self)
+            # Some ids of the product's are keyed hashes.
+            self.connect_django()
         self.password = secrets.token_urlsafe(16)
         self.manage(
             "shell", "--verbosity=0", "-c",
@@ -249,13 +255,29 @@ class ChaosStack(Stack):
             if not self._bearer:
                 login = {"username": "chaos-manager", "password": self.password}
                 self._bearer = call("POST", f"{self.url}/api/v1/token/", login)["access"]
-            body = {"channel": "wappi", "phone": f"+{phone}", "text": text}
+            whom = self._addressee(phone)
+            if whom is None:
+                return False
+            body = {"channel": self.kind.slug, **whom, "text": text}
             call("POST", f"{self.url}/api/v1/test/send-message/", body, {"Authorization": f"Bearer {self._bearer}"})
         except (OSError, RuntimeError, http.client.HTTPException):
             return False
         return True
 
 
-def start(folder: Path, broker: str, processes: Sequence[str] = ("web", "messages", "answers", "files", "beat")) -> ChaosStack:
+    def _addressee(self, phone: str) -> dict[str, Any] | None:
+        """How the API is told of a customer; None where the product does not know him yet."""
+        if self.kind is not TELEGRAM:
+            return {"phone": f"+{phone}"}
+        found = self.rows(
+            "SELECT c.contact_id FROM conversations_message m JOIN conversations_conversation c ON c.id = m.conversation_id"
+            " WHERE m.external_id LIKE %s LIMIT 1", f"%:{phone}:%",
+        )  # fmt: skip
+        return {"contact": found[0][0]} if found else None
+
+
+def start(
+    folder: Path, broker: str, kind: Kind = WAPPI, processes: Sequence[str] = ("web", "messages", "answers", "files", "beat")
+) -> ChaosStack:
     """A stack for a chaos run, not yet entered."""
-    return ChaosStack(folder, COMPANY, processes=processes, latency_ms=250, broker=broker)
+    return ChaosStack(folder, COMPANY, processes=processes, latency_ms=250, kind=kind, broker=broker)

@@ -12,9 +12,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Literal
+from typing import Any
 
 from tests.rehearsal.stack import call
+
+from .names import Way
 
 PHRASES = (
     "Здравствуйте! Расскажите про кофемашины", "А доставка у вас есть?", "Хочу узнать про гарантию", "Нам нужна машина в офис",
@@ -68,7 +70,7 @@ class Takeover:
 
     at: float
     phone: str
-    how: Literal["phone", "api"]
+    how: Way
 
 
 Action = Burst | Takeover
@@ -89,8 +91,10 @@ class Numbers:
         return f"#m{number}", f"3EB0C{self._seed % 4096:03X}{number:012X}"
 
 
-def plan(random: Random, numbers: Numbers, conversations: int, seconds: float, mischief: Mischief) -> list[Action]:
-    """What happens within `seconds`, in order of time."""
+def plan(
+    random: Random, numbers: Numbers, conversations: int, seconds: float, mischief: Mischief, ways: Sequence[Way] = ("phone", "api")
+) -> list[Action]:
+    """What happens within `seconds`, in order of time. `ways` are those in which managers take over."""
     actions: list[Action] = []
     for _ in range(conversations):
         phone = numbers.phone()
@@ -99,7 +103,7 @@ def plan(random: Random, numbers: Numbers, conversations: int, seconds: float, m
         if random.random() < mischief.taken_over:
             after = random.choice(bursts)
             at = after.at + max(said.after for said in after.messages) + random.uniform(0.0, LATEST_TAKEOVER)
-            actions.append(Takeover(at, phone, random.choice(("phone", "api"))))
+            actions.append(Takeover(at, phone, random.choice(ways)))
     return sorted(actions, key=lambda action: action.at)
 
 
@@ -143,7 +147,7 @@ def _reordered(messages: Sequence[Said]) -> list[Said]:
 class Player:
     """Plays a plan on the fake provider and the product's API until all of it was played."""
 
-    wappi_url: str
+    gateway_url: str
     api: Any
     """Called with a phone and a text: a manager's message through the product."""
     said: list[tuple[str, Said]] = field(default_factory=list)
@@ -175,12 +179,12 @@ class Player:
             {"id": m.id, "text": m.text, "voice": m.voice, "after": m.after, "posts": m.posts} for m in burst.messages
         ]
         self.said += [(burst.phone, message) for message in burst.messages]
-        call("POST", f"{self.wappi_url}/_sandbox/burst", {"phone": burst.phone, "messages": messages})
+        call("POST", f"{self.gateway_url}/_sandbox/burst", {"phone": burst.phone, "messages": messages})
 
     def _take_over(self, takeover: Takeover) -> None:
         text = "Здравствуйте, это менеджер. Отвечу Вам сам."
         if takeover.how == "phone":
-            call("POST", f"{self.wappi_url}/_sandbox/owner", {"phone": takeover.phone, "text": text})
+            call("POST", f"{self.gateway_url}/_sandbox/owner", {"phone": takeover.phone, "text": text})
             return
         for _ in range(MANAGER_TRIES):
             if self.api(takeover.phone, text):

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from . import audit
 from .audit import Asked, End, Evidence, Sent
 from .harness import ChaosStack
-from .load import Player
+from .load import Player, Said
+from .names import Names
 
 QUIET_SECONDS = 120.0
 #: Work at rest for so long with messages still unaccounted for: nobody will come back for them. Longer than two polls,
@@ -100,9 +101,11 @@ class InHand:
 class Witness:
     """Watches one fault's messages."""
 
-    def __init__(self, stack: ChaosStack, player: Player) -> None:
-        self.stack, self.player = stack, player
+    def __init__(self, stack: ChaosStack, player: Player, names: Names) -> None:
+        self.stack, self.player, self.names = stack, player, names
         self.ledger: list[Sent] = []
+        self._events: dict[str, str] = {}
+        """Message → the raw event that brought it, both as the product calls them."""
 
     # ── Providers' records ───────────────────────────────────────────────────────────────────────────────────────────
     def read(self) -> tuple[list[Sent], list[Asked], int]:
@@ -111,12 +114,18 @@ class Witness:
         self.ledger += [_sent(entry) for entry in record["ledger"]]
         shown = record["shown"]
         asked = [
-            Asked(said.token, phone, said.id, times.get("begun", 0.0), times.get("known"))
+            Asked(said.token, phone, self._id(phone, said), times.get("begun", 0.0), times.get("known"))
             for phone, said in self.player.said
             for times in (shown.get(said.id, {}),)
         ]
         phones = {one.phone for one in asked}
         return [sent for sent in self.ledger if sent.phone in phones], asked, record["coming"]
+
+    def _id(self, phone: str, said: Said) -> str:
+        message = self.names.message(phone, said.id)
+        if message not in self._events:
+            self._events[message] = self.names.event(phone, said.id)
+        return message
 
     # ── Quiet ────────────────────────────────────────────────────────────────────────────────────────────────────────
     def wait_for_quiet(self) -> Quiet:
@@ -141,7 +150,11 @@ class Witness:
     def at_work(self) -> dict[str, int]:
         """What is unfinished, by kind."""
         (counts,) = self.stack.rows(_AT_WORK)
-        return {name: count for name, count in zip(AT_WORK, counts, strict=True) if count}
+        work = {name: count for name, count in zip(AT_WORK, counts, strict=True) if count}
+        if not self.names.history:
+            # Nobody looks them up: a status may still settle them, which is waited for as a webhook to come.
+            work.pop("unconfirmed", None)
+        return work
 
     # ── The product's word ───────────────────────────────────────────────────────────────────────────────────────────
     def ends(self, asked: Sequence[Asked], sent: Iterable[Sent]) -> dict[str, End]:
@@ -150,13 +163,13 @@ class Witness:
             return {}
         ids = [one.id for one in asked]
         messages = {row[0]: row[1:] for row in self.stack.rows(_MESSAGES, ids)}
-        events = {row[0]: row[1:] for row in self.stack.rows(_EVENTS, [f"message:{one}" for one in ids])}
+        events = {row[0]: row[1:] for row in self.stack.rows(_EVENTS, [self._events[one] for one in ids])}
         bare = {one.phone for one in sent if one.by_bot and not one.tokens}
         taken = {takeover.phone for takeover in self.player.taken_over}
         return {
             one.token: _end_of_message(*messages[one.id][1:], one.phone in bare, one.phone in taken)
             if one.id in messages
-            else _end_of_event(*events.get(f"message:{one.id}", ("", "")))
+            else _end_of_event(*events.get(self._events[one.id], ("", "")))
             for one in asked
         }
 
@@ -184,9 +197,9 @@ class Witness:
 
 
 def _sent(entry: dict[str, object]) -> Sent:
-    text, phone = str(entry["text"]), str(entry["recipient"]).split("@")[0]
+    text = str(entry["text"])
     return Sent(
-        int(str(entry["number"])), phone, text, float(str(entry["begun"])), str(entry["message_id"]),
+        int(str(entry["number"])), str(entry["phone"]), text, float(str(entry["begun"])), str(entry["message_id"]),
         by_bot=MANAGERS_WORDS not in text,
     )  # fmt: skip
 

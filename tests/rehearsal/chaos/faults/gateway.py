@@ -6,35 +6,44 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from email.utils import formatdate
 from typing import Any
 
 from tests.rehearsal.stack import call
-from tests.sandbox.wappi_rows import TOKEN
 
+from ..names import NAMES
 from .processes import held
 from .table import REACH_SECONDS, Scene, fault
 
-SEND = "message/send"
 #: The longest that a send may last: the deadline of our HTTP client, and what a busy machine adds.
 SEND_SECONDS = 28.0
 #: Sends that were claimed before a delay was heard of may begin so much later, in seconds.
 UNHEARD_SECONDS = 0.5
 
 
+def _refused(scene: Scene, *, count: int, status: int, **more: Any) -> None:
+    """The next sends are refused in the provider's own words."""
+    scene.stack.gateway("fail", count=count, status=status, **more)
+    _wait_for_all(scene)
+
+
 def _faulty(scene: Scene, **what: Any) -> None:
-    """Something wrong with the next sends; waits until all of it happened."""
+    """The next sends are carried out, and something is wrong with their answers."""
+    scene.stack.gateway("faults", **what)
+    _wait_for_all(scene)
+
+
+def _wait_for_all(scene: Scene) -> None:
+    """Until all that was to go wrong has."""
     stack = scene.stack
-    stack.wappi("faults", path=SEND, **what)
     until = time.monotonic() + REACH_SECONDS
     while time.monotonic() < until:
         time.sleep(0.2)
-        left = call("POST", f"{stack.control['wappi']}/_sandbox/faults", {"path": "/nowhere", "count": 0})
+        left = call("POST", f"{stack.control['gateway']}/_sandbox/faults", {"path": "/nowhere", "count": 0})
         if not left:
             break
     else:
         scene.notes.append("not all of the faulty answers were given")
-    call("DELETE", f"{stack.control['wappi']}/_sandbox/faults")
+    call("DELETE", f"{stack.control['gateway']}/_sandbox/faults")
 
 
 @contextmanager
@@ -65,34 +74,34 @@ def _watching_sends(scene: Scene) -> Iterator[None]:
 @fault("send-5xx", "provider", "500, 502 and 504 on sending: nobody knows, so nothing is sent twice")
 def send_5xx(scene: Scene) -> None:
     for status in (500, 502, 504):
-        _faulty(scene, count=1 if scene.brief else 3, status=status, body="")
+        _refused(scene, count=1 if scene.brief else 3, status=status)
 
 
 @fault("send-503", "provider", "503 on sending was certainly not done: sent again, in order", rare=True)
 def send_503(scene: Scene) -> None:
-    _faulty(scene, count=4 if scene.brief else 8, status=503, body="")
+    _refused(scene, count=4 if scene.brief else 8, status=503)
 
 
-@fault("send-429", "provider", "429 with Retry-After in seconds, as a date, and without: obeyed, and order kept", lasts=(8, 12))
+@fault("send-429", "provider", "too many requests, with a delay in each form that the provider has: obeyed, and order kept", lasts=(8, 12))
 def send_429(scene: Scene) -> None:
     seen = len(scene.stack.record()["attempts"])
-    # Those without a delay first: six failures in a row would open the breaker, which is error-mix's subject.
-    _faulty(scene, count=2, status=429, body="{}")
-    _faulty(scene, count=3, status=429, headers={"Retry-After": "2"}, body="{}")
-    _faulty(scene, count=1, status=429, headers={"Retry-After": formatdate(time.time() + 4, usegmt=True)}, body="{}")
+    refusals = NAMES[scene.stack.kind.name].refusals
+    for refusal in refusals:
+        _refused(scene, **{"status": 429, **refusal})
 
     def look() -> None:
         attempts = scene.stack.record()["attempts"][seen:]
-        told = sorted(one["after"] > 0 for one in attempts if one["status"] == 429)
-        if told != [False] * 2 + [True] * 4:
-            scene.notes.append(f"of six answers {len(told)} were 429, {sum(told)} of them with a delay that was still to come")
+        told = [one["after"] > 0 for one in attempts if one["status"] in (400, 429)]
+        wanted, delays = (sum(one["count"] for one in refusals if "after" in one or every) for every in (True, False))
+        if (len(told), sum(told)) != (wanted, delays):
+            scene.notes.append(f"{len(told)} of {wanted} were refused, {sum(told)} of {delays} with a delay that was still to come")
         scene.wrong += too_early(attempts)
 
     scene.later.append(look)
 
 
 def too_early(attempts: list[dict[str, float]]) -> list[str]:
-    """Sends that began earlier than the gateway had told somebody to wait, in words."""
+    """Sends that began earlier than the provider had told somebody to wait, in words."""
     found = []
     for told in attempts:
         early = [
@@ -108,7 +117,7 @@ def too_early(attempts: list[dict[str, float]]) -> list[str]:
 @fault("send-timeout", "provider", "accepted, but the answer never came: found in the history, not sent again", lasts=(8, 10))
 def send_timeout(scene: Scene) -> None:
     stack = scene.stack
-    stack.wappi("hold", left=5, seconds=17)
+    stack.gateway("hold", left=5, seconds=17)
     held(scene, stack.record, 5, "five sends accepted and not answered")
     time.sleep(2)
 
@@ -135,9 +144,9 @@ def send_malformed(scene: Scene) -> None:
 
 @fault("send-refused", "provider", "the gateway refuses connections: kept, and sent in order when it is back", lasts=(8, 12))
 def send_refused(scene: Scene) -> None:
-    scene.stack.wappi("door", open=False)
+    scene.stack.gateway("door", open=False)
     scene.sleep(5, 10)
-    scene.stack.wappi("door", open=True)
+    scene.stack.gateway("door", open=True)
 
 
 @fault(
@@ -145,10 +154,10 @@ def send_refused(scene: Scene) -> None:
     lasts=(20, 30), rare=True,
 )  # fmt: skip
 def gateway_frozen(scene: Scene) -> None:
-    scene.stack.wappi("door", frozen=True)
+    scene.stack.gateway("door", frozen=True)
     with _watching_sends(scene):
         scene.sleep(18, 30)
-    scene.stack.wappi("door", frozen=False)
+    scene.stack.gateway("door", frozen=False)
 
 
 @fault(
@@ -159,11 +168,11 @@ def error_mix(scene: Scene) -> None:
     stack = scene.stack
     begun = time.time()
     stack.llm("mix", share=0.3, ways=["error", "unavailable", "malformed"])
-    stack.wappi("mix", share=1.0, ways=[503])
+    stack.gateway("mix", share=1.0, ways=[503])
     scene.sleep(5, 10)
-    stack.wappi("mix", share=0.3, ways=[503, 503, 429, 502])
+    stack.gateway("mix", share=0.3, ways=[503, 503, 429, 502])
     scene.sleep(11, 50)
-    stack.wappi("mix")
+    stack.gateway("mix")
     stack.llm("mix")
 
     def look() -> None:
@@ -182,6 +191,6 @@ def error_mix(scene: Scene) -> None:
 
 @fault("token-revoked", "provider", "401: what could not be sent is in needs attention; afterwards all goes on", lasts=(6, 8))
 def token_revoked(scene: Scene) -> None:
-    scene.stack.wappi("token", token="another-token")
+    scene.stack.gateway("revoke", revoked=True)
     scene.sleep(2, 3)
-    scene.stack.wappi("token", token=TOKEN)
+    scene.stack.gateway("revoke", revoked=False)

@@ -11,7 +11,7 @@ def nothing(scene: Scene) -> None:
     scene.sleep(2, 3)
 
 
-@fault("dropped-webhooks", "load", "what webhooks missed is found by polls", mischief=Mischief(dropped=0.05))
+@fault("dropped-webhooks", "load", "what webhooks missed is found by polls", mischief=Mischief(dropped=0.05), needs="history")
 def dropped_webhooks(scene: Scene) -> None:
     scene.sleep(2, 3)
 

@@ -48,10 +48,10 @@ def kill_transcribing(scene: Scene) -> None:
 )  # fmt: skip
 def kill_accepted(scene: Scene) -> None:
     stack = scene.stack
-    stack.wappi("hold", left=4)
+    stack.gateway("hold", left=4)
     held(scene, stack.record, 4, "four sends accepted and not answered")
     scene.kill("messages")
-    stack.wappi("hold")
+    stack.gateway("hold")
 
 
 def _die_at(scene: Scene, point: str, name: str) -> None:
@@ -142,13 +142,13 @@ def cut_off(scene: Scene) -> None:
         stack.extra[name] = {variable: url for variable, (url, _door) in doors.items()}
     _launch_second(scene)
     stack.llm("hold", left=6)
-    stack.wappi("hold", left=4)
+    stack.gateway("hold", left=4)
     held(scene, lambda: stack.llm("held"), 6, "six models that think")
     for _url, door in doors.values():
         door.popen.send_signal(signal.SIGUSR1)
     # The models and the gateway answer them: what they can no longer write down is the point.
     stack.llm("hold")
-    stack.wappi("hold")
+    stack.gateway("hold")
     scene.sleep(28, 40)
     for _url, door in doors.values():
         door.popen.send_signal(signal.SIGUSR2)

@@ -102,6 +102,8 @@ class Fault:
     brokers: tuple[str, ...]
     rare: bool
     """Takes so long that only `--all` and its name bring it."""
+    needs: str
+    """What not every kind of channel has (`names.Names.lacks`); mostly nothing."""
 
 
 FAULTS: dict[str, Fault] = {}
@@ -109,12 +111,12 @@ FAULTS: dict[str, Fault] = {}
 
 def fault(
     name: str, group: str, proves: str, *, lasts: tuple[float, float] = (2, 3), mischief: Mischief | None = None,
-    brokers: tuple[str, ...] = ("redis", "rabbitmq"), rare: bool = False,
+    brokers: tuple[str, ...] = ("redis", "rabbitmq"), rare: bool = False, needs: str = "",
 ) -> Callable[[Inject], Inject]:  # fmt: skip
     """Enter a fault into the table."""
 
     def enter(inject: Inject) -> Inject:
-        FAULTS[name] = Fault(name, group, proves, inject, lasts, mischief or Mischief(), brokers, rare)
+        FAULTS[name] = Fault(name, group, proves, inject, lasts, mischief or Mischief(), brokers, rare, needs)
         return inject
 
     return enter

@@ -1,51 +1,23 @@
-"""`script/demo`: the story of three customers through the whole product over real HTTP, with fake Wappi and fake Gemini.
+"""The story of three customers through the whole product over real HTTP, with fake Wappi and fake Gemini.
 
-Prints the transcript with the time spent per stage, and exits 0 only if every message arrived exactly once, at its time,
-and nothing was said while a person led. Weeks pass in it: the clock of its database is moved.
+Every message has to arrive exactly once, at its time, and nothing may be said while a person leads. Weeks pass in it: the
+clock of its database is moved.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 import time
 from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
 
-from . import chapters
-from .clock import Clock, beginning, today
-from .manager import Manager
-from .stack import Stack, scratch_folder, wait_for
-from .story import Story
+from .. import chapters
+from ..clock import Clock, beginning, today
+from ..manager import Manager
+from ..stack import Stack, scratch_folder
+from ..story import Story
+from .stages import print_stages, wait_for_knowledge
 
-COMPANY = Path(__file__).with_name("company.yaml")
-#: What a turn does from one entry of its timeline to the next.
-STAGES = {
-    "received": "hold", "joined": "hold", "transcribe": "listening", "classify": "is it a client",
-    "answer": "answer with the model", "deliver": "delivery", "planned": "start",
-}  # fmt: skip
-
-
-def print_stages() -> None:
-    """Where the seconds of each turn went, from its timeline."""
-    from conversations.models import Turn
-
-    print("\nTurn  trigger    outcome                 ms per stage")
-    for turn in Turn.objects.order_by("id"):
-        steps = [(entry["what"], _seconds(entry["at"])) for entry in turn.timeline]
-        spans = [
-            f"{STAGES.get(name, name)} {1000 * (after - at):.0f}"
-            for (name, at), (_next, after) in pairwise(step for step in steps if step[0] != "model")
-        ]
-        outcome = f"{turn.stage}{f' ({turn.reason})' if turn.reason else ''}"
-        print(f"{turn.pk:>4}  {turn.trigger:<10} {outcome:<23} {', '.join(spans)}")
-
-
-def _seconds(text: str) -> float:
-    from datetime import datetime
-
-    return datetime.fromisoformat(text).timestamp()
+COMPANY = Path(__file__).parent.with_name("company.yaml")
 
 
 def play(story: Story) -> None:
@@ -61,9 +33,8 @@ def play(story: Story) -> None:
     chapters.check_rows(story)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="script/demo", description=__doc__)
-    parser.parse_args()
+def tell() -> int:
+    """Play it; 0 where all went as told, else SystemExit, which keeps the folder with the logs."""
     clocks: list[Clock] = []
 
     def install(env: Mapping[str, str]) -> None:
@@ -95,12 +66,6 @@ def main() -> int:
     return 0
 
 
-def wait_for_knowledge() -> None:
-    from knowledge.models import Source
-
-    wait_for("knowledge", lambda: not Source.objects.exclude(state="ready").exists() and Source.objects.exists(), 60)
-
-
 def subscribe(stack: Stack) -> None:
     """As the button in the admin does: tell the provider where to post."""
     from channels import directory
@@ -109,6 +74,3 @@ def subscribe(stack: Stack) -> None:
     channel = Channel.objects.get(slug="wappi")
     directory.entry(channel.pk).adapter.subscribe(f"{stack.url}/webhooks/wappi/wappi/{channel.webhook_secret}/")
 
-
-if __name__ == "__main__":
-    sys.exit(main())
