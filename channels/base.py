@@ -16,6 +16,10 @@ from typing import Any, ClassVar
 from foundation.crypto import matches
 from foundation.errors import Forged
 
+#: Codes of a refusal, or of a failed receipt, that the core understands: the customer cannot be written to until they write
+#: or let us in again; the customer wants nothing unasked; the reply window is closed.
+BLOCKED, OPTED_OUT, WINDOW = "blocked", "opted_out", "window"
+
 
 class Kind(StrEnum):
     """What a message is made of."""
@@ -141,6 +145,8 @@ class DeliveryReceipt:
     reason: str = ""
     key: str = ""
     """Our own id of the message, where the provider gives back what `OutboundMessage.key` told it."""
+    code: str = ""
+    """Of a failure: one of the codes above, where it means one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +171,14 @@ class SessionChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Reachability:
+    """A customer has shut the channel out (blocked the bot), or let it in again."""
+
+    source_id: str
+    reachable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """A genuine event that concerns no customer: group chats, status posts, reactions. `reason` is shown to people."""
 
@@ -186,7 +200,7 @@ class Enrolment:
     title: str = ""
 
 
-Event = InboundMessage | DeliveryReceipt | Echo | SessionChange | News | Enrolment | Skipped
+Event = InboundMessage | DeliveryReceipt | Echo | SessionChange | Reachability | News | Enrolment | Skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,7 +370,7 @@ class Adapter(ABC):
 
     @abstractmethod
     def send(self, message: OutboundMessage) -> SendResult:
-        """Send one message. Raises Retry, Rejected, Unauthorized or Unconfirmed."""
+        """Send one message. Raises Retry, Rejected (with a code of above where it means that), Unauthorized or Unconfirmed."""
 
     def poll(self, cursor: dict[str, Any]) -> PollResult:
         """What happened since the cursor (`{}` at the very first call)."""

@@ -7,12 +7,13 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from foundation.addresses import server_address
 from foundation.crypto import blind_index
 from foundation.fields import EncryptedBinaryField, EncryptedCharField, EncryptedJSONField
 from foundation.phones import canonical
@@ -28,13 +29,6 @@ def new_secret() -> str:
 def known_zone(name: str) -> None:
     if name not in available_timezones():
         raise ValidationError(_("%(name)s is not a time zone. Example: Asia/Almaty."), params={"name": name})
-
-
-#: Django's own check of URLs refuses names without a dot, which servers in one network have: `http://waha:3000`.
-server_address = RegexValidator(
-    r"^https?://[A-Za-z0-9._-]+(:\d{1,5})?(/[^\s?#]*)?\Z",
-    _("Give an address such as https://api.example.com or http://waha:3000."),
-)
 
 
 class Channel(models.Model):

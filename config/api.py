@@ -26,6 +26,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("sales.api.bots")),
     path("", include("sales.api.waha")),
     path("", include("conversations.api")),
+    path("", include("conversations.blocking_api")),
     path("", include("conversations.attention_api")),
     path("", include("sales.api.follow_ups")),
     path("", include("sales.api.calls")),

@@ -44,6 +44,7 @@ ROUTES = {
     "conversations.confirm": "outgoing_messages",
     "conversations.tell_managers": "integrations",
     "conversations.sweep": "maintenance",
+    "conversations.purge": "maintenance",
     "sales.answer": "answers",
     "sales.touch": "follow_ups",
     "sales.plan_follow_ups": "maintenance",
@@ -111,6 +112,7 @@ def schedule(polling_interval: float, sweep_interval: float) -> dict[str, Any]:
         "channels.check_all": 60.0,
         "channels.reconcile_all": 30.0,
         "channels.purge": 3600.0,
+        "conversations.purge": 3600.0,
         "config.backup": 3600.0,
         "config.audit": 86_400.0,
     }

@@ -93,7 +93,7 @@ class ConversationSerializer(serializers.ModelSerializer[Conversation]):
         model = Conversation
         fields = [
             "id", "channel", "mode", "needs_attention", "attention_reason", "last_seq", "last_inbound_at", "last_outbound_at",
-            "resumes_at", "created_at",
+            "resumes_at", "blocked_at", "unreachable_since", "created_at",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -368,20 +368,27 @@ class SendMessage(GenericAPIView[Message]):
 
 
 def _conversation(user: Any, channel: Channel, values: dict[str, Any]) -> Any:
-    """The conversation to write in, its row locked; with a phone that never wrote here, a new one."""
-    phone = values.get("phone")
-    if phone is None:
+    """The conversation to write in, its row locked; with a phone that never wrote here, a new one.
+
+    A person's id on the channel need not be the phone: where its owner has a conversation, that is the one.
+    """
+    contact: Contact | None
+    if "contact" in values:
         contact = get_object_or_404(visible_contacts(user), pk=values["contact"])
-        known = Conversation.objects.select_for_update().filter(contact=contact, channel=channel)
-        found = known.order_by(F("last_inbound_at").desc(nulls_last=True), "-id").first()
-        if found is not None:
-            _refuse_excluded(channel, contact.phone)
-            return found
-        if contact.phone is None:
-            raise ValidationError({"contact": [_("This contact is not known on the channel and has no phone.")]})
-        phone = contact.phone
+        phone: str | None = contact.phone
+    else:
+        phone = values["phone"]
+        contact = Contact.objects.filter(phone_index=blind_index(phone, "phone")).first()
     _refuse_excluded(channel, phone)
-    if not directory.entry(channel.pk).adapter.capabilities.attests_phone:
+    known = Conversation.objects.select_for_update().filter(contact=contact, channel=channel)
+    found = known.order_by(F("last_inbound_at").desc(nulls_last=True), "-id").first() if contact else None
+    if found is not None:
+        return found
+    if phone is None:
+        raise ValidationError({"contact": [_("This contact is not known on the channel and has no phone.")]})
+    able = directory.entry(channel.pk).adapter.capabilities
+    # Where the phone has to be asked for, it is known for sure and still nobody's address.
+    if not able.attests_phone or able.asks_phone:
         raise ValidationError({"phone": [_("On this channel people are not reached by their phone.")]})
     return contacts.lock_conversation(channel, Sender(source_id=phone, phone=phone))
 

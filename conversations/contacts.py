@@ -19,8 +19,8 @@ from .models import Contact, ContactIdentity, ContactMerge, Conversation, source
 logger = logging.getLogger(__name__)
 
 _LOCK = """
-SELECT c.id, c.contact_id, c.channel_id, c.mode, c.epoch, c.cycle, c.last_seq, c.window_started_at, c.window_turns,
-    c.blocked_at
+SELECT c.id, c.contact_id, c.channel_id, c.mode, c.epoch, c.cycle, c.last_seq, c.window_started_at,
+    c.window_turns, c.blocked_at
 FROM conversations_conversation c
 JOIN conversations_contactidentity i ON i.id = c.identity_id
 WHERE i.channel_id = %(channel)s AND i.source_index = %(index)s
@@ -30,12 +30,16 @@ FOR UPDATE OF c
 
 def lock_conversation(channel: Channel, sender: Sender) -> Any:
     """The conversation with this sender, its row locked until the transaction ends; made where there was none."""
-    key = {"channel": channel.pk, "index": source_index(sender.source_id)}
-    found = row(_LOCK, key)
+    found = known_conversation(channel.pk, sender.source_id)
     if found is None:
         _create(channel, sender)
-        found = row(_LOCK, key)
+        found = known_conversation(channel.pk, sender.source_id)
     return found
+
+
+def known_conversation(channel_id: int, source_id: str) -> Any | None:
+    """The conversation of whoever is known by this id on a channel, its row locked; None where nobody is."""
+    return row(_LOCK, {"channel": channel_id, "index": source_index(source_id)})
 
 
 def _create(channel: Channel, sender: Sender) -> None:
@@ -75,6 +79,12 @@ def _new_contact(sender: Sender) -> Contact:
             raise
         return found
     return contact
+
+
+def phone_of(channel_id: int, source_id: str) -> str | None:
+    """The phone (digits) of whoever is known on a channel by this id; None where nobody is, or it is not known."""
+    known = Contact.objects.filter(identities__channel=channel_id, identities__source_index=source_index(source_id)).first()
+    return known.phone if known is not None else None
 
 
 def learn(contact: Contact, sender: Sender) -> Contact:

@@ -18,7 +18,7 @@ from foundation import live
 from foundation.db import execute, row
 from foundation.errors import ProviderError
 
-from . import outbox, turns
+from . import outbox, reach, turns
 from .bulkhead import Bulkhead
 from .models import Message, Turn
 
@@ -37,13 +37,15 @@ def receipt(channel_id: int, event: DeliveryReceipt) -> bool:
     if message is None:
         return False
     doubtful = message.state in (Message.State.UNCONFIRMED, Message.State.FAILED)
-    if doubtful:
+    if doubtful or event.code:
         # The turn may be settled by it, and the conversation is always locked before its messages.
         outbox.lock(message.conversation_id)
     rank = Message.RECEIPT_RANK
     target = str(event.status)
     if target == Message.State.FAILED:
         allowed = ["sent", "unconfirmed"]
+        if message.state in allowed:
+            reach.heed(message, event.code)
     else:
         allowed = [str(s) for s in rank if rank[s] < rank[Message.State(target)]] + ["unconfirmed", "failed"]
     moved = execute(

@@ -193,6 +193,21 @@ def sweep(limit: int = 200) -> int:
     return len(lost)
 
 
+def purge(days: int, batch: int = 5000) -> int:
+    """Delete notices that ended longer than so many days ago, at most `batch` at a time. Returns how many.
+
+    They are all that keeps a lead from being told twice: one that the moderator judges anew after so long may be told again.
+    """
+    return execute(
+        """
+        DELETE FROM conversations_managernotice WHERE id IN (
+            SELECT id FROM conversations_managernotice
+            WHERE state <> 'queued' AND ended_at < now() - make_interval(days => %(days)s) ORDER BY id LIMIT %(batch)s)
+        """,
+        {"days": days, "batch": batch},
+    )
+
+
 # ── Words ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -195,6 +195,8 @@ class Conversation(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, editable=False, related_name="+", verbose_name=_("blocked by"),
         db_index=False,
     )  # fmt: skip
+    unreachable_since = models.DateTimeField(_("unreachable since"), null=True, editable=False)
+    """Since when the customer shuts the channel out, as far as the provider says. Nothing unasked is sent meanwhile."""
     window_started_at = models.DateTimeField(null=True, editable=False)
     window_turns = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
     """Bot replies in the hour that began at `window_started_at`: two bots that talk to each other are cut off by it."""
@@ -265,6 +267,7 @@ class Turn(models.Model):
         REPLIED = "replied", _("the customer wrote first")
         LATE = "late", _("its hours were over")
         OPTED_OUT = "opted_out", _("the customer does not want to be written to")
+        UNREACHABLE = "unreachable", _("the customer shuts the channel out")
         UNHEARD = "unheard", _("a voice message could not be understood")
         UNTRACEABLE = "untraceable", _("the answer stated what no source confirms")
 

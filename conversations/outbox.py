@@ -20,14 +20,14 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from channels import breaker, directory, log
-from channels.base import Capabilities, OutboundFile, OutboundMessage, SendResult
+from channels.base import WINDOW, Capabilities, OutboundFile, OutboundMessage, SendResult
 from channels.models import Channel
 from foundation import faults, leases, live, sealed_files, steps
 from foundation.db import execute, row
-from foundation.errors import ProviderError, Rejected, Retry, Unauthorized, Unconfirmed
+from foundation.errors import ProviderError, RecipientBusy, Rejected, Retry, Unauthorized, Unconfirmed
 from foundation.leases import LEASE
 
-from . import drafts, speaking, turns, window
+from . import drafts, reach, speaking, turns, window
 from .bulkhead import Bulkhead, Place
 from .drafts import Draft
 from .models import ContactIdentity, Message, Turn
@@ -199,7 +199,7 @@ def _send(claimed: Any, drain: UUID | None) -> Outcome:
         if isinstance(error, Unauthorized):
             log.set_health(claimed.channel_id, Channel.Health.NEEDS_ATTENTION, str(error))
         seconds = _postpone(claimed, error)
-        if breaker.failed(claimed.channel_id, error, drain=drain):
+        if not isinstance(error, RecipientBusy) and breaker.failed(claimed.channel_id, error, drain=drain):
             return Outcome.PAUSED
         if seconds is not None and seconds <= SLOWEST_RETRY_SECONDS:
             steps.start("deliver", claimed.conversation_id, delay=seconds)
@@ -211,8 +211,8 @@ def _send(claimed: Any, drain: UUID | None) -> Outcome:
         withdraw_voice(claimed, error)
         return Outcome.OVER
     except Rejected as error:
-        told = window.closed_words(claimed.channel_id) if error.code == "window" else str(error)
-        withdraw_voice(claimed, error) if speaking.is_ours(claimed) else _fail(claimed, told)
+        told = window.closed_words(claimed.channel_id) if error.code == WINDOW else str(error)
+        withdraw_voice(claimed, error) if speaking.is_ours(claimed) else _fail(claimed, told, error.code)
         return Outcome.OVER
     faults.point("sent")
     last = _mark_sent(claimed, result)
@@ -420,13 +420,14 @@ def withdraw_voice(claimed: Any, error: Exception) -> None:
     live.ring(f"conversation:{claimed.conversation_id}", what="message")
 
 
-def _fail(claimed: Any, error: str) -> None:
-    _conclude(claimed, Message.State.FAILED, error)
+def _fail(claimed: Any, error: str, code: str = "") -> None:
+    _conclude(claimed, Message.State.FAILED, error, code)
 
 
-def _conclude(claimed: Any, state: str, error: str) -> None:
+def _conclude(claimed: Any, state: str, error: str, code: str = "") -> None:
     with transaction.atomic():
         lock(claimed.conversation_id)
+        reach.heed(claimed, code)
         # A copy of it that the provider showed meanwhile has left its id: then it did leave, whatever became of the answer.
         moved = row(
             """

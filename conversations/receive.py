@@ -7,7 +7,7 @@ the message belongs to a turn that is open or says why not.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,24 +17,37 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from channels import directory, inbox, log
-from channels.base import DeliveryReceipt, Echo, Enrolment, Event, InboundMessage, Kind, News, SessionChange, Skipped
+from channels.base import (
+    Adapter,
+    DeliveryReceipt,
+    Echo,
+    Enrolment,
+    Event,
+    InboundMessage,
+    Kind,
+    News,
+    Reachability,
+    Sender,
+    SessionChange,
+    Skipped,
+)
 from channels.directory import Entry
 from channels.models import Channel, InboundEvent
 from foundation import faults, live, steps
 from foundation.cache import Remembered
 from foundation.crypto import CannotOpen
 from foundation.db import execute, row
-from foundation.errors import Unreadable
+from foundation.errors import ProviderError, Unreadable
 
-from . import contacts, evidence, manager_chats, signals, takeover, turns
+from . import contacts, evidence, manager_chats, reach, signals, takeover, turns
 from .models import Contact, Conversation, Message, Turn
 
 logger = logging.getLogger(__name__)
 
 #: A provider's clock may run ahead of ours by this much; beyond it a message counts as sent now.
 CLOCK_TOLERANCE = timedelta(minutes=2)
-#: Seconds before an event whose counterpart is not there yet is looked at again.
-NOT_YET_SECONDS = 3.0
+#: Seconds before an event whose counterpart is not there yet is looked at again, and how often it is looked at.
+NOT_YET_SECONDS, LOOKS = 3.0, 3
 
 #: Whoever is met with silence for one of these is no new lead.
 NO_LEADS = frozenset({
@@ -43,7 +56,7 @@ NO_LEADS = frozenset({
 
 
 class NotYet(Exception):
-    """The event speaks of a message that is not known yet; a moment later it may be."""
+    """The event speaks of a message or a person that is not known yet; a moment later it may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +87,9 @@ def _process_claimed(claimed: Any) -> bool:
     """Process one claimed event; False where it was given back for later."""
     faults.poison("understand", claimed.id)
     try:
+        events = _read(claimed)
         with transaction.atomic():
-            ignored = _process(claimed)
+            ignored = _process(claimed, events)
             state = InboundEvent.State.PROCESSED if ignored is None else InboundEvent.State.IGNORED
             reason, wipe = (ignored.reason, ignored.forget) if ignored else ("", False)
             if not inbox.finish(claimed.id, claimed.lease_token, state, reason, wipe=wipe):
@@ -87,7 +101,7 @@ def _process_claimed(claimed: Any) -> bool:
             raise
         return inbox.finish(claimed.id, claimed.lease_token, InboundEvent.State.IGNORED, _("message known already"))
     except NotYet as error:
-        if claimed.attempts < 3:
+        if claimed.attempts < LOOKS:
             inbox.postpone(claimed, str(error), seconds=NOT_YET_SECONDS)
             return False
         return inbox.finish(claimed.id, claimed.lease_token, InboundEvent.State.IGNORED, str(error))
@@ -102,10 +116,45 @@ def _process_claimed(claimed: Any) -> bool:
     return True
 
 
-def _process(claimed: Any) -> Ignored | None:
+def _read(claimed: Any) -> list[Event]:
+    """What an event says, and who is behind it. A provider may be asked for that, so no transaction is open.
+
+    Raises Unreadable, and NotYet while the provider cannot be asked; the last look goes without the answer.
+    """
+    entry = directory.entry(claimed.channel_id)
+    patient = claimed.attempts < LOOKS
+    return [_identified(entry, event, patient=patient) for event in entry.adapter.parse(claimed.payload)]
+
+
+def _identified(entry: Entry, event: Event, *, patient: bool) -> Event:
+    """The event with the phone behind a hidden identity: the rules for numbers go by it."""
+    match event:
+        case InboundMessage():
+            return replace(event, sender=_resolved(entry, event.sender, patient=patient))
+        case Echo() if event.by_person:
+            return replace(event, recipient=_resolved(entry, event.recipient, patient=patient))
+        case _:
+            return event
+
+
+def _resolved(entry: Entry, sender: Sender, *, patient: bool) -> Sender:
+    if sender.phone or type(entry.adapter).resolve is Adapter.resolve:
+        return sender
+    known = contacts.phone_of(entry.channel.pk, sender.source_id)
+    if known:
+        return replace(sender, phone=known)
+    try:
+        return entry.adapter.resolve(sender)
+    except ProviderError as error:
+        if patient:
+            raise NotYet(_("who is behind a hidden identity is not known yet")) from None
+        logger.info("hidden identity not resolved", extra={"channel_id": entry.channel.pk, "code": error.code})
+        return sender
+
+
+def _process(claimed: Any, events: list[Event]) -> Ignored | None:
     """Carry out what an event says; where nothing of it had an effect, say why."""
     entry = directory.entry(claimed.channel_id)
-    events = entry.adapter.parse(claimed.payload)
     ignored = [outcome for event in events if (outcome := _carry_out(entry, event)) is not None]
     _pulse(claimed.channel_id)
     if len(ignored) < len(events):
@@ -137,6 +186,9 @@ def _carry_out(entry: Entry, event: Event) -> Ignored | None:
             health = Channel.Health.OK if event.online else Channel.Health.TROUBLE
             log.set_health(entry.channel.pk, health, event.reason)
             return None
+        case Reachability():
+            known = reach.note(entry.channel.pk, event)
+            return None if known else Ignored(_("nobody who has written here"))
         case News():
             steps.start("poll", entry.channel.pk)
             return None
@@ -238,7 +290,7 @@ WITH message AS (
         'received', %(sent_at)s, %(epoch)s, %(unheard)s)),
 contact AS (UPDATE conversations_contact SET last_message_at = now() WHERE id = %(contact)s)
 UPDATE conversations_conversation
-SET last_seq = last_seq + 1, cycle = cycle + 1, last_inbound_at = now(),
+SET last_seq = last_seq + 1, cycle = cycle + 1, last_inbound_at = now(), unreachable_since = NULL,
     mode = CASE WHEN mode = 'closed' AND blocked_at IS NULL THEN 'bot' ELSE mode END
 WHERE id = %(conversation)s
 """

@@ -11,5 +11,9 @@ customer_wrote = Signal()
 person_leads = Signal()
 #: A customer wrote for the first time, their source became known, or they were found to be a client: `conversation_id`.
 customer_appeared = Signal()
+#: A customer has shut the channel out, so nothing unasked reaches them: `conversation_id`.
+customer_lost = Signal()
+#: A customer told the provider that they want nothing unasked: `contact_id`.
+customer_opted_out = Signal()
 #: A conversation that did well so far needs a person: `conversation_id`.
 person_wanted = Signal()

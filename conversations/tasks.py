@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from celery import shared_task
+from django.conf import settings
 
 from channels import inbox
 
@@ -61,3 +62,9 @@ def sweep() -> None:
     draining.wake()
     manager_notices.sweep()
     takeover.resume_due()
+
+
+@shared_task(name="conversations.purge")
+def purge() -> None:
+    """Forget old notices to managers."""
+    manager_notices.purge(settings.RAW_EVENT_DAYS)

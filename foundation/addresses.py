@@ -1,4 +1,5 @@
-"""Where a request comes from, as far as our own proxies vouch for it, and which addresses belong to the internet."""
+"""Where a request comes from, as far as our own proxies vouch for it, which addresses belong to the internet, and how the
+address of a server is written."""
 
 from __future__ import annotations
 
@@ -6,7 +7,15 @@ import ipaddress
 import socket
 
 from django.conf import settings
+from django.core.validators import RegexValidator
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+#: Django's own check of URLs refuses names without a dot, which servers in one network have: `http://waha:3000`.
+server_address = RegexValidator(
+    r"^https?://[A-Za-z0-9._-]+(:\d{1,5})?(/[^\s?#]*)?\Z",
+    _("Give an address such as https://api.example.com or http://waha:3000."),
+)
 
 
 def client_address(request: HttpRequest) -> str:

@@ -24,6 +24,10 @@ class Retry(ProviderError):
         self.after = after
 
 
+class RecipientBusy(Retry):
+    """The same because of one recipient, who has had too much for now: the provider is well, and others may be written to."""
+
+
 class Unconfirmed(ProviderError):
     """The request left and the answer was lost: it may have been done. Never repeated blindly."""
 

@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from foundation.addresses import server_address
 from foundation.fields import EncryptedCharField
 
 
@@ -40,7 +41,10 @@ class LanguageModel(models.Model):
     name = models.SlugField(pgettext_lazy("of a thing", "name"), max_length=60, unique=True)
     kind = models.CharField(_("kind"), max_length=20, choices=Kind)
     model_id = models.CharField(_("model id"), max_length=120, blank=True, help_text=_("As the provider calls it."))
-    base_url = models.URLField(_("provider address"), blank=True, help_text=_("Empty: the provider's own."))
+    base_url = models.CharField(
+        _("provider address"), max_length=200, blank=True, validators=[server_address],
+        help_text=_("Empty: the provider's own."),
+    )  # fmt: skip
     api_key = EncryptedCharField(verbose_name=_("API key"), blank=True, default="")
     enabled = models.BooleanField(_("enabled"), default=True)
     position = models.PositiveSmallIntegerField(
@@ -182,7 +186,9 @@ class Voice(models.Model):
     name = models.CharField(pgettext_lazy("of a thing", "name"), max_length=100)
     slug = models.SlugField(_("identifier"), max_length=60, unique=True)
     engine = models.CharField(_("engine"), max_length=20, choices=Engine)
-    base_url = models.URLField(_("address of the engine"), help_text=_("For example http://127.0.0.1:5000"))
+    base_url = models.CharField(
+        _("address of the engine"), max_length=200, validators=[server_address], help_text=_("For example http://127.0.0.1:5000")
+    )
     path = models.CharField(
         _("path"), max_length=100, blank=True, help_text=_("Empty: the engine's own. Old servers of Piper want “/”.")
     )

@@ -7,7 +7,7 @@ managers, call. Customers are told in the same transaction through the outbox of
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,26 +20,24 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from psycopg.errors import ExclusionViolation
 
-from channels import directory, pacing
-from conversations import outbox
-from conversations.drafts import Draft
-from conversations.models import Conversation, Message
-from foundation import live, phones
-from foundation.db import execute, now, row, rows
+from foundation import phones
+from foundation.db import execute, now, row
 
-from . import call_texts, proactive
-from .assistants import Configuration, configuration
+from . import call_telling, call_texts
+from .assistants import Configuration
 from .call_slots import HORIZON_DAYS, Diary, Refusal, check, free, length, nearest, refusal
+from .call_telling import remind_due, tell_due
 from .models import Assistant, ScheduledCall, TouchTemplate
 
 __all__ = [
     "HORIZON_DAYS", "CallError", "Changed", "Gone", "NoManager", "NoPhone", "Past", "Refusal", "Taken", "TooFar", "book",
-    "cancel", "check", "complete", "free", "miss", "move", "nearest", "reassign", "refusal", "remind_due",
+    "cancel", "check", "complete", "free", "miss", "move", "nearest", "reassign", "refusal", "remind_due", "tell_due",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
 Status = ScheduledCall.Status
+Purpose = TouchTemplate.Purpose
 
 #: Managers may move a call beyond the horizon of the customers, but not further than this.
 FURTHEST = timedelta(days=366)
@@ -119,14 +117,14 @@ def book(
     call.conversation_id, call.turn_id = conversation_id, turn_id
     call.phone, call.customer_zone, call.time_zone = number, customer_zone, configured.assistant.time_zone
     call.starts_at, call.ends_at = start, start + length(configured)
-    call.reminded_at = _reminded(call, configured.assistant, now)
+    call.reminded_at, call.untold = _reminded(call, configured.assistant, now), ""
     for manager_id in _in_turn(configured, call, usual):
         call.manager_id = manager_id
         try:
             _save(call)
         except Taken:
             continue
-        _ring(call)
+        call_telling.ring(call)
         logger.info("call booked", extra={"call": call.pk, "manager": manager_id, "turn": turn_id, "moved": usual is not None})
         return call
     raise Taken
@@ -195,7 +193,7 @@ def move(call_id: int, start: datetime, *, user: Any) -> ScheduledCall:
         call.starts_at, call.ends_at = start, start + (call.ends_at - call.starts_at)
         call.reminded_at = _reminded(call, call.assistant, now())
         _save(call)
-        _tell(call, conversation, call_texts.moved, user)
+        call_telling.tell(call, conversation, Purpose.CALL_MOVED, user)
     logger.info("call moved", extra={"call": call_id, "user": user.pk})
     return call
 
@@ -211,7 +209,7 @@ def reassign(call_id: int, manager_id: int, *, user: Any) -> ScheduledCall:
             return call
         call.manager = manager
         _save(call)
-        _tell(call, conversation, call_texts.reassigned, user)
+        call_telling.tell(call, conversation, Purpose.CALL_REASSIGNED, user)
     logger.info("call reassigned", extra={"call": call_id, "manager": manager_id, "user": user.pk})
     return call
 
@@ -232,7 +230,7 @@ def cancel(call_id: int, *, user: Any = None, notify: bool = True) -> bool:
             return False
         call.status = Status.CANCELLED
         call.save(update_fields=["status", "updated_at"])
-        _tell(call, conversation, call_texts.cancelled, user)
+        call_telling.tell(call, conversation, Purpose.CALL_CANCELLED, user)
     logger.info("call cancelled", extra={"call": call_id, "user": getattr(user, "pk", None)})
     return True
 
@@ -251,7 +249,7 @@ def _mark(call_id: int, status: Status, user: Any, where: Q) -> bool:
     with transaction.atomic():
         if not ScheduledCall.objects.filter(where, pk=call_id).update(status=status, updated_at=Now()):
             return False
-        _ring(ScheduledCall.objects.only("conversation_id").get(pk=call_id))
+        call_telling.ring(ScheduledCall.objects.only("conversation_id").get(pk=call_id))
     logger.info("call marked", extra={"call": call_id, "status": str(status), "user": user.pk})
     return True
 
@@ -282,98 +280,3 @@ def _lock_call(call_id: int) -> ScheduledCall:
     if call is None:
         raise Gone
     return call
-
-
-# ── Telling the customer ─────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _tell(
-    call: ScheduledCall, conversation: Any, words: Callable[[ScheduledCall, str], str], user: Any = None
-) -> None:
-    """Queue a message about a call to come. The caller holds the lock of the conversation; without one nobody is told."""
-    _ring(call)
-    if conversation is not None and call.starts_at > now():
-        _queue(call, conversation, Draft(words(call, call.contact.language)), user)
-
-
-def _queue(call: ScheduledCall, conversation: Any, draft: Draft, user: Any = None) -> None:
-    outbox.queue(
-        conversation, conversation.channel_id, draft, user=user, valid_until=call.starts_at,
-        author=Message.Author.SYSTEM if user is None else Message.Author.MANAGER,
-    )  # fmt: skip
-
-
-def _ring(call: ScheduledCall) -> None:
-    if call.conversation_id is not None:
-        topic = f"conversation:{call.conversation_id}"
-        transaction.on_commit(lambda: live.ring(topic, what="call"))
-
-
-_DUE = """
-s.status = 'scheduled' AND s.reminded_at IS NULL AND s.starts_at > now() AND s.starts_at <= now() + interval '1 day'
-AND s.starts_at <= now() + make_interval(mins => a.call_reminder_minutes) AND p.opted_out_at IS NULL
-"""
-_JOINED = """
-FROM sales_scheduledcall s
-JOIN sales_assistant a ON a.id = s.assistant_id
-JOIN conversations_contact p ON p.id = s.contact_id
-JOIN conversations_conversation c ON c.id = s.conversation_id
-"""
-#: Skipping what others hold, it never waits: whoever holds a conversation or a call is not held up by it, or holds it up.
-_CLAIM = f"""
-WITH held AS (
-    SELECT s.id AS call_id, c.id, c.channel_id, c.last_seq, c.epoch {_JOINED}
-    WHERE s.id = %(call)s AND {_DUE} FOR UPDATE OF c, s SKIP LOCKED)
-UPDATE sales_scheduledcall s SET reminded_at = now(), updated_at = now() FROM held WHERE s.id = held.call_id
-RETURNING held.call_id, held.id, held.channel_id, held.last_seq, held.epoch
-"""  # noqa: S608
-
-
-def remind_due(limit: int = 200) -> int:
-    """Remind customers of calls that are to begin soon, each once whoever else does the same. Returns how many.
-
-    A call whose conversation is busy at this moment, whose number has sent enough for now, or whose customer may only be
-    written to by a template that nobody has chosen, is left to the next round.
-    """
-    due = rows(f"SELECT s.id {_JOINED} WHERE {_DUE} ORDER BY s.starts_at LIMIT %(limit)s", {"limit": limit})
-    return sum(_remind(call.id) for call in due)
-
-
-class _Waits(Exception):
-    """Takes a claim back: the number has sent enough for now."""
-
-
-def _reminder(call: ScheduledCall, conversation: Any) -> Draft:
-    """The words of a reminder as they may be sent now. Raises _Waits and proactive.WaitsForTemplate."""
-    at, purpose = now(), TouchTemplate.Purpose.CALL_REMINDER
-    configured = configuration(conversation.channel_id)
-    if configured is not None:
-        way = proactive.way(configured, conversation.id, conversation.channel_id, purpose, at, {"call": call})
-    else:
-        way = proactive.Way(None)
-    channel, zone = directory.entry(conversation.channel_id).channel, call.customer_zone or call.contact.time_zone
-    if pacing.take(channel, at=at, customer_zone=zone, key=call.pk) is not None:
-        raise _Waits
-    return way.draft or Draft(call_texts.reminder(call, call.contact.language))
-
-
-def _remind(call_id: int) -> bool:
-    try:
-        with transaction.atomic():
-            conversation = row(_CLAIM, {"call": call_id})
-            if conversation is None:
-                return False
-            call = ScheduledCall.objects.select_related("contact", "manager").get(pk=call_id)
-            _queue(call, conversation, _reminder(call, conversation))
-            _ring(call)
-    except _Waits:
-        return False
-    except proactive.WaitsForTemplate as error:
-        channel_id = Conversation.objects.values_list("channel", flat=True).get(calls=call_id)
-        proactive.tell(proactive.REMINDERS, channel_id, str(error))
-        return False
-    except Exception:
-        # One row that cannot be read must not keep the others from being reminded.
-        logger.exception("reminder failed", extra={"call": call_id})
-        return False
-    return True

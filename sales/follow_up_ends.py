@@ -75,6 +75,16 @@ def _on_person_leads(conversation_id: int, **_signal: Any) -> None:
     end(conversation_id, Reason.MANAGER)
 
 
+def _on_customer_lost(conversation_id: int, **_signal: Any) -> None:
+    end(conversation_id, Reason.UNREACHABLE)
+
+
+def _on_customer_opted_out(contact_id: int, **_signal: Any) -> None:
+    opt_out(contact_id)
+
+
+signals.customer_lost.connect(_on_customer_lost, dispatch_uid="sales.follow_ups.customer_lost")
+signals.customer_opted_out.connect(_on_customer_opted_out, dispatch_uid="sales.follow_ups.customer_opted_out")
 signals.customer_wrote.connect(_on_customer_wrote, dispatch_uid="sales.follow_ups.customer_wrote")
 signals.person_leads.connect(_on_person_leads, dispatch_uid="sales.follow_ups.person_leads")
 
@@ -131,6 +141,7 @@ def _say_better(conversation_id: int, reason: str, *, only_open: bool = False) -
 
 _SITUATION = f"""
 SELECT f.id, f.state, f.conversation_id, f.cycle = c.cycle AS unanswered, c.mode, c.channel_id, k.time_zone,
+    c.unreachable_since IS NOT NULL AS unreachable,
     k.opted_out_at IS NOT NULL AS opted_out, {WELCOME} AS welcome, {CALL} AS call, ch.enabled AND ch.running AS running,
     now() AS now, EXISTS (
         SELECT FROM sales_touch x JOIN conversations_turn t ON t.id = x.turn_id
@@ -156,6 +167,7 @@ def why_not(situation: Any) -> FollowUp.StopReason | None:
         (not situation.unanswered, Reason.CLIENT_RESPONDED),
         (situation.mode != Conversation.Mode.BOT, Reason.MANAGER),
         (situation.opted_out, Reason.OPTED_OUT),
+        (situation.unreachable, Reason.UNREACHABLE),
         (not situation.welcome, Reason.NOT_CLIENT),
         (situation.call, Reason.CLIENT_SAID_YES),
         (situation.undelivered, Reason.UNDELIVERABLE),

@@ -40,7 +40,7 @@ CALL = "EXISTS (SELECT FROM sales_scheduledcall s WHERE s.contact_id = k.id AND 
 _SILENT = f"""
 WITH c AS MATERIALIZED (
     SELECT c.* FROM conversations_conversation c
-    WHERE c.mode = 'bot' AND NOT c.needs_attention AND c.cycle > 0
+    WHERE c.mode = 'bot' AND NOT c.needs_attention AND c.cycle > 0 AND c.unreachable_since IS NULL
       AND c.last_outbound_at > now() - interval '8 days' AND c.last_outbound_at <= now() - interval '15 minutes'
       AND (c.last_inbound_at IS NULL OR c.last_outbound_at >= c.last_inbound_at)
       AND NOT EXISTS (SELECT FROM sales_followup f WHERE f.conversation_id = c.id AND f.cycle = c.cycle OFFSET 0))

@@ -168,6 +168,9 @@ class TouchTemplate(models.Model):
         TOUCH_4 = "touch_4", _("fourth touch")
         TOUCH_5 = "touch_5", _("fifth touch")
         CALL_REMINDER = "call_reminder", _("reminder of a call")
+        CALL_MOVED = "call_moved", _("a manager has moved the call")
+        CALL_REASSIGNED = "call_reassigned", _("another manager makes the call")
+        CALL_CANCELLED = "call_cancelled", _("a manager has cancelled the call")
 
         @classmethod
         def touch(cls, number: int) -> str:
@@ -250,6 +253,11 @@ class ScheduledCall(models.Model):
     status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.SCHEDULED)
     notes = EncryptedTextField(verbose_name=_("notes"), blank=True, default="")
     reminded_at = models.DateTimeField(_("reminded"), null=True, editable=False)
+    untold = models.CharField(
+        _("what the customer is still to be told"), max_length=20, choices=TouchTemplate.Purpose, blank=True, default="",
+        db_default="", editable=False,
+    )  # fmt: skip
+    """A change of which the customer may only be told by a template that nobody has chosen yet."""
     created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
     updated_at = models.DateTimeField(_("changed"), auto_now=True)
 
@@ -280,6 +288,7 @@ class ScheduledCall(models.Model):
         indexes = [
             models.Index(fields=["status", "starts_at"], name="call_by_status"),
             models.Index(fields=["starts_at"], name="call_to_remind", condition=Q(status="scheduled", reminded_at=None)),
+            models.Index(fields=["starts_at"], name="call_to_tell", condition=~Q(untold="")),
             models.Index(fields=["contact", "-starts_at"], name="call_of_contact"),
             models.Index(fields=["starts_at"], name="call_by_time"),
         ]
@@ -314,6 +323,7 @@ class FollowUp(models.Model):
         BY_HAND = "by_hand", _("stopped by hand")
         NOT_CLIENT = "not_client", _("not a client")
         SWITCHED_OFF = "switched_off", _("follow-ups are switched off")
+        UNREACHABLE = "unreachable", _("the customer shuts the channel out")
         UNDELIVERABLE = "undeliverable", _("the touch could not be delivered")
         COMPLETED = "completed_5_touches", _("all touches were made")
 

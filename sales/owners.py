@@ -19,6 +19,11 @@ def own_or_shared(rows: QuerySet[Assistant], user: Any) -> QuerySet[Assistant]:
     return rows.filter(Q(owner=user.pk) | Q(pk__in=answering))
 
 
+def own(rows: QuerySet[Assistant], user: Any) -> QuerySet[Assistant]:
+    """The assistants whose funnels a person may change: all for an administrator, else those they own."""
+    return rows if user.is_superuser else rows.filter(owner=user.pk)
+
+
 def may_change(assistant: Assistant, user: Any) -> bool:
     """Whether an assistant is theirs alone to change: their own, or one that answers on no channel of others."""
     if user.is_superuser or assistant.owner_id == user.pk:

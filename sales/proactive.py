@@ -34,7 +34,7 @@ class _Nothing(BaseModel):
 
 
 #: Keys of the notices about a channel: what waits for a template there.
-TOUCHES, REMINDERS = "template", "reminder"
+TOUCHES, REMINDERS, CALLS = "template", "reminder", "call"
 #: What stands in the journal for words that no model wrote.
 NO_MODEL = Completion(_Nothing(), "", 0, 0, 0, 0.0, 0, False)
 
@@ -49,7 +49,13 @@ def _call_time(context: Mapping[str, Any]) -> str:
     return call_texts.of_call(call) if call is not None else ""
 
 
+def _call_manager(context: Mapping[str, Any]) -> str:
+    call = context.get("call")
+    return call_texts.manager_name(call) if call is not None else ""
+
+
 message_templates.register("assistant_name", gettext_lazy("the assistant's name"), gettext_lazy("Aida"), _assistant_name)
+message_templates.register("call_manager", gettext_lazy("who makes the agreed call"), gettext_lazy("Marat"), _call_manager)
 message_templates.register(
     "call_time", gettext_lazy("the time of the agreed call"), gettext_lazy("Tuesday, 24 November, 15:00"), _call_time
 )
@@ -128,6 +134,20 @@ def settle() -> None:
         notices.withdraw(settled.key)
 
 
+_CALLS_SETTLED = """
+SELECT n.key FROM conversations_notice n
+WHERE n.key LIKE 'call-%%' AND NOT EXISTS (
+    SELECT FROM sales_scheduledcall s JOIN conversations_conversation c ON c.id = s.conversation_id
+    WHERE s.untold <> '' AND s.starts_at > now() AND n.key = 'call-' || c.channel_id)
+"""
+
+
+def settle_calls() -> None:
+    """Withdraw the notices of channels on which no change of a call waits to be told any more."""
+    for settled in rows(_CALLS_SETTLED, {}):
+        notices.withdraw(settled.key)
+
+
 _WAKE = """
 UPDATE sales_touch x SET planned_at = now()
 FROM sales_followup f JOIN conversations_conversation c ON c.id = f.conversation_id
@@ -139,7 +159,7 @@ def wake(assistants: list[int]) -> None:
     """Templates were chosen or approved: what waited for one is looked at again at once."""
     channels = list(Bot.objects.filter(assistant__in=assistants).values_list("channel", flat=True))
     execute(_WAKE, {"channels": channels})
-    Notice.objects.filter(key__in=[f"{what}-{pk}" for what in (TOUCHES, REMINDERS) for pk in channels]).delete()
+    Notice.objects.filter(key__in=[f"{what}-{pk}" for what in (TOUCHES, REMINDERS, CALLS) for pk in channels]).delete()
 
 
 def _on_chosen(instance: TouchTemplate, **_signal: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from . import agent, calls, follow_ups, touches
+from . import agent, call_telling, follow_ups, touches
 
 
 @shared_task(name="sales.answer")
@@ -15,8 +15,9 @@ def answer(turn_id: int) -> None:
 
 @shared_task(name="sales.remind_calls")
 def remind_calls() -> None:
-    """Remind customers of the calls that are to begin soon."""
-    calls.remind_due()
+    """Remind customers of the calls that are to begin soon, and tell them of changes that waited for a template."""
+    call_telling.remind_due()
+    call_telling.tell_due()
 
 
 @shared_task(name="sales.plan_follow_ups")

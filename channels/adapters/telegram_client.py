@@ -16,7 +16,7 @@ from urllib.parse import quote
 from django.utils.translation import gettext as _
 from urllib3.filepost import encode_multipart_formdata
 
-from channels.base import Access, OutboundFile
+from channels.base import BLOCKED, Access, OutboundFile
 from foundation import http
 from foundation.errors import ProviderError, Rejected, Retry, Unauthorized, Unconfirmed
 
@@ -30,8 +30,8 @@ _TOKEN_IN_PATH = re.compile(r"/bot\d+(?::|%3A)[A-Za-z0-9_-]+", re.IGNORECASE)
 _SAFE_PATH = re.compile(r"[\w-][\w .-]*(?:/[\w-][\w .-]*)*")
 #: What a description says, in the order it is looked for → our code.
 _REFUSALS = (
-    ("chat not found", "blocked"),
-    ("user not found", "blocked"),
+    ("chat not found", BLOCKED),
+    ("user not found", BLOCKED),
     ("can't parse entities", "markup"),
     ("message is too long", "too_long"),
     ("caption is too long", "too_long"),
@@ -179,7 +179,7 @@ def _refusal(answer: http.Answer, table: Mapping[str, Any], label: str, writes: 
         # An unknown token and a malformed one; every method we call exists.
         return Unauthorized(_("Telegram refuses the bot's token."), code=str(status))
     if status == 403:
-        return Rejected(_("The customer has blocked the bot, or has never started it."), code="blocked")
+        return Rejected(_("The customer has blocked the bot, or has never started it."), code=BLOCKED)
     if status == 409:
         if "webhook" in words:
             return Retry(text, code="webhook")
@@ -191,7 +191,7 @@ def _refusal(answer: http.Answer, table: Mapping[str, Any], label: str, writes: 
     if status >= 500:
         return _lost(answer, label, writes, said(table)) if answer.status >= 500 else Retry(text, code=str(status))
     code = next((code for phrase, code in _REFUSALS if phrase in words), str(status))
-    if code == "blocked":
+    if code == BLOCKED:
         return Rejected(_("Telegram knows no such chat: the customer has never started the bot."), code=code)
     return Rejected(text, code="too_large" if status == 413 else code)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from channels.base import Enrolment, Event, InboundMessage, Kind, Media, RawEvent, Sender, Skipped
+from channels.base import Enrolment, Event, InboundMessage, Kind, Media, RawEvent, Reachability, Sender, Skipped
 from channels.payloads import dumped, loaded
 from foundation.errors import Unreadable
 from foundation.phones import canonical
@@ -23,6 +23,7 @@ from foundation.phones import canonical
 TAP = "tap:"
 #: Updates that belong to a chat: what happens in one is processed in its order.
 MESSAGES = ("message", "edited_message")
+MEMBERSHIP = "my_chat_member"
 START = re.compile(r"/start(?:@\w+)?\s+([A-Za-z0-9_-]{1,64})\s*")
 MOST_SOURCE = 60
 #: What managers write to the bot, in a group or alone, with the code that the admin shows.
@@ -94,7 +95,7 @@ def raw_event(update: dict[str, Any], bot_id: str, at: float) -> RawEvent:
 
 
 def _lane(update: Mapping[str, Any]) -> str:
-    for name in MESSAGES:
+    for name in (*MESSAGES, MEMBERSHIP):
         if name in update:
             return _id(_table(_table(update[name]).get("chat")))
     # A tap carries the person, whose id is that of the private chat.
@@ -117,8 +118,8 @@ def understand(payload: bytes) -> list[Event]:
         return [_message(_table(update["edited_message"]), bot, edited=True)]
     if "callback_query" in update:
         return [_tap(_table(update["callback_query"]), bot, _moment(envelope.get("at")))]
-    if "my_chat_member" in update:
-        return [_membership(_table(update["my_chat_member"]))]
+    if MEMBERSHIP in update:
+        return [_membership(_table(update[MEMBERSHIP]))]
     return [Skipped(_("an update that concerns no conversation"))]
 
 
@@ -202,11 +203,14 @@ def _title(message: Mapping[str, Any], action: str) -> str:
 
 
 def _membership(change: Mapping[str, Any]) -> Event:
-    if _table(change.get("chat")).get("type") != "private":
+    chat, status = _table(change.get("chat")), _table(change.get("new_chat_member")).get("status")
+    if chat.get("type") != "private":
         return Skipped(_("group chat"))
-    if _table(change.get("new_chat_member")).get("status") == "kicked":
-        return Skipped(_("the customer has blocked the bot"))
-    return Skipped(_("the customer has let the bot in again"))
+    if not _id(chat):
+        raise Unreadable("a change of membership without a chat")
+    if status not in ("kicked", "member"):
+        return Skipped(_("service message"))
+    return Reachability(_id(chat), reachable=status == "member")
 
 
 def _moment(value: Any) -> datetime:

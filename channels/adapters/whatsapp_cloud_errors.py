@@ -14,14 +14,17 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from channels.base import BLOCKED, OPTED_OUT, WINDOW
 from foundation import http
-from foundation.errors import Rejected, Retry, Unauthorized, Unconfirmed
+from foundation.errors import RecipientBusy, Rejected, Retry, Unauthorized, Unconfirmed
 
 
 class Word(Enum):
     """Which error a code becomes."""
 
     RETRY = "retry"
+    RECIPIENT = "recipient"
+    """Too much for one recipient: a pause of the whole channel would punish all the others."""
     UNSURE = "unsure"
     """It may have been done: Unconfirmed for what writes, else Retry."""
     STOP = "stop"
@@ -49,12 +52,12 @@ _SPAM = Meaning(Word.RETRY, _("WhatsApp limits this number because of its qualit
 _BLOCKED = Meaning(
     Word.REJECTED,
     _("It cannot be delivered: the customer is not on WhatsApp, or has blocked us."),
-    code="blocked",
+    code=BLOCKED,
 )
 _WINDOW = Meaning(
     Word.REJECTED,
     _("More than 24 hours since the customer's last message: only a template may be sent."),
-    code="window",
+    code=WINDOW,
 )
 _LOCKED = Meaning(Word.STOP, _("Meta has blocked this WhatsApp account."))
 _NUMBER = Meaning(Word.STOP, _("The number is not registered with the WhatsApp Cloud API."))
@@ -99,12 +102,11 @@ MEANINGS: dict[int, Meaning] = {
     131047: _WINDOW,
     131048: _SPAM,
     131049: Meaning(Word.REJECTED, _("WhatsApp withholds marketing from this customer: not again for 24 hours.")),
-    131050: Meaning(Word.REJECTED, _("The customer has refused marketing messages on WhatsApp.")),
+    131050: Meaning(Word.REJECTED, _("The customer has refused marketing messages on WhatsApp."), code=OPTED_OUT),
     131051: Meaning(Word.REJECTED, _("WhatsApp does not support this kind of message.")),
     131052: Meaning(Word.REJECTED, _("WhatsApp could not fetch the customer's file.")),
     131053: Meaning(Word.REJECTED, _("WhatsApp does not accept the file: its type or size.")),
-    # Nothing but the recipient is too fast: a pause of the whole channel would punish all the others.
-    131056: Meaning(Word.RETRY, _("Too many messages to this customer within a short time.")),
+    131056: Meaning(Word.RECIPIENT, _("Too many messages to this customer within a short time.")),
     131057: _BUSY,
     131062: _USER_ID,
     131063: _USER_ID,
@@ -171,6 +173,8 @@ def raise_error(answer: http.Answer, table: Mapping[str, Any] | None, label: str
         case Word.RETRY:
             told = http.retry_after(answer) if meaning.after is not None else None
             raise Retry(text, code=str(code), after=told if told is not None else meaning.after)
+        case Word.RECIPIENT:
+            raise RecipientBusy(text, code=str(code))
         case Word.UNSURE:
             raise (Unconfirmed if writes else Retry)(text, code=str(code))
         case Word.STOP:

@@ -271,7 +271,7 @@ def _status(item: Mapping[str, Any]) -> list[Event]:
     code = _code(item)
     meaning = meaning_of(code)
     reason = said(meaning, code) if code >= 0 else _("WhatsApp did not deliver it.")
-    failed = DeliveryReceipt(identifier, status, at, reason, key=key)
+    failed = DeliveryReceipt(identifier, status, at, reason, key=key, code=meaning.code)
     return [failed, SessionChange(online=False, reason=reason)] if meaning.word is Word.STOP else [failed]
 
 

@@ -21,7 +21,7 @@ from llm import prompts
 from llm.models import LanguageModel, Prompt, Voice
 from sales.models import Assistant, AssistantModel, Bot
 
-from . import documents, funnels, samples, templates
+from . import documents, funnels, manager_chats, samples, templates
 from .document import AssistantShape, ChannelShape, Company, Document, Model, Number, PromptShape, VoiceShape
 from .reading import ProvisionError
 from .report import Change, Report, shown
@@ -65,6 +65,8 @@ def apply(document: Document, directory: Path, *, dry_run: bool = False) -> Repo
             templates.put_template(report, template)
         for assistant in document.assistants:
             templates.put_purposes(report, assistant)
+        for chat in document.manager_chats:
+            manager_chats.put_chat(report, chat)
         _numbers(report, document.excluded_numbers, NumberRule.Rule.EXCLUDED, None)
         for base in document.knowledge:
             documents.remove_base(report, base)

@@ -245,6 +245,20 @@ class TemplateShape(Strict):
     enabled: bool = True
 
 
+class ManagerChatShape(Strict):
+    """A chat of managers. It is connected by people: with the code that the admin shows."""
+
+    name: str = Field(min_length=1, max_length=100)
+    state: State = "present"
+    channel: str = ""
+    sources: list[str] = []
+    owner: str = ""
+    enabled: bool = True
+    leads: bool = True
+    every_client: bool = False
+    calls: bool = True
+
+
 class PromptShape(Strict):
     """The active text of a prompt: given here, or in a file beside the YAML file."""
 
@@ -361,6 +375,7 @@ class Document(Strict):
     assistants: list[AssistantShape] = []
     channels: list[ChannelShape] = []
     templates: list[TemplateShape] = []
+    manager_chats: list[ManagerChatShape] = []
     excluded_numbers: Numbers = []
     prompts: list[PromptShape] = []
     funnels: list[FunnelShape] = []

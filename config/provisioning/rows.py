@@ -13,7 +13,7 @@ from .report import Change, Report, shown
 
 Row = TypeVar("Row", bound=Model)
 
-SECRET_FIELDS = frozenset({"api_key", "credentials"})
+SECRET_FIELDS = frozenset({"api_key", "credentials", "address", "title", "code"})
 
 
 def put(

@@ -93,7 +93,7 @@ def fingerprint(conversation: Conversation) -> str:
         list(shown),
         Takeover.objects.filter(conversation=conversation).order_by("-id").values_list("id", flat=True).first(),
         (conversation.mode, conversation.taken_by_id, conversation.resumes_at, conversation.needs_attention),
-        conversation.blocked_at,
+        (conversation.blocked_at, conversation.unreachable_since),
         (conversation.attention_reason, conversation.channel.health, conversation.channel.running),
         window.is_open(conversation.pk, conversation.channel_id),
         (contact.updated_at, contact.is_client, contact.verdict_final, contact.confidence, contact.opted_out_at),

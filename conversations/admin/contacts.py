@@ -49,7 +49,7 @@ class IdentityInline(TabularInline):
     """Where a contact is known; learned from messages, never typed."""
 
     model = ContactIdentity
-    fields = ("channel", "source", "created_at", "chat")
+    fields = ("channel", "source", "created_at", "unreachable_since", "chat")
     readonly_fields = fields
     extra = 0
     can_delete = False
@@ -61,6 +61,11 @@ class IdentityInline(TabularInline):
     @admin.display(description=_("id on the channel"))
     def source(self, identity: ContactIdentity) -> str:
         return str(identity.source_id)
+
+    @admin.display(description=_("unreachable since"))
+    def unreachable_since(self, identity: ContactIdentity) -> SafeString | str:
+        conversation = getattr(identity, "conversation", None)
+        return moment(conversation.unreachable_since) if conversation is not None else "—"
 
     @admin.display(description=_("conversation"))
     def chat(self, identity: ContactIdentity) -> SafeString | str:

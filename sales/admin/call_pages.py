@@ -169,6 +169,9 @@ class CallPages:
         else:
             self.log_change(request, call, told)
             messages.success(request, told)
+            call.refresh_from_db(fields=["untold"])
+            if call.untold:
+                messages.warning(request, _("The customer is not told yet: only an approved template may be sent now."))
         back = request.POST.get("next", "")
         here = url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()}, require_https=request.is_secure())
         return HttpResponseRedirect(back if here else reverse("admin:sales_scheduledcall_change", args=(pk,)))

@@ -19,7 +19,7 @@ from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from ..funnels import checking, tree
 from ..funnels.models import default_greetings
 from ..models import Assistant, Funnel, FunnelChoice, FunnelStep, SegmentRule
-from ..owners import own_or_shared
+from ..owners import own, own_or_shared
 from .funnel_fields import AnswersField, LinesField, TextsField, TextsWidget
 
 if TYPE_CHECKING:
@@ -70,6 +70,23 @@ class ChoiceForm(ChoiceModelForm):
         fields = ("titles", "descriptions", "target", "sets", "position")
 
 
+class OwnersOnly:
+    """For model admins: whoever sees an assistant sees its funnels, but only its owner and administrators change them."""
+
+    def assistant_of(self, obj: Any) -> Assistant:
+        """Whose funnel a row of this admin belongs to."""
+        raise NotImplementedError
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(super().has_change_permission(request, obj)) and self._may(request, obj)  # type: ignore[misc]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(super().has_delete_permission(request, obj)) and self._may(request, obj)  # type: ignore[misc]
+
+    def _may(self, request: HttpRequest, obj: Any) -> bool:
+        return obj is None or own(Assistant.objects.filter(pk=self.assistant_of(obj).pk), request.user).exists()
+
+
 class OfOneFunnel:
     """Offers only steps of the funnel that is edited."""
 
@@ -110,7 +127,7 @@ class RuleInline(OfOneFunnel, TabularInline):
 
 
 @admin.register(Funnel)
-class FunnelAdmin(ModelAdmin):
+class FunnelAdmin(OwnersOnly, ModelAdmin):
     form = FunnelForm
     list_display = ("name", "assistant", "enabled", "steps_count", "updated_at")
     list_select_related = ("assistant",)
@@ -129,9 +146,12 @@ class FunnelAdmin(ModelAdmin):
         rows: QuerySet[Funnel] = super().get_queryset(request)
         return rows.filter(assistant__in=mine).annotate(steps_number=Count("steps"))
 
+    def assistant_of(self, obj: Funnel) -> Assistant:
+        return obj.assistant
+
     def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         if db_field.name == "assistant":
-            kwargs["queryset"] = own_or_shared(Assistant.objects.all(), request.user)
+            kwargs["queryset"] = own(Assistant.objects.all(), request.user)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     @admin.display(description=_("steps"))
@@ -157,7 +177,7 @@ class FunnelAdmin(ModelAdmin):
 
 
 @admin.register(FunnelStep)
-class FunnelStepAdmin(OfOneFunnel, ModelAdmin):
+class FunnelStepAdmin(OwnersOnly, OfOneFunnel, ModelAdmin):
     """A step. It is reached from its funnel's page, so it stands in no menu."""
 
     form = StepForm
@@ -181,12 +201,15 @@ class FunnelStepAdmin(OfOneFunnel, ModelAdmin):
         rows: QuerySet[FunnelStep] = super().get_queryset(request)
         return rows.filter(funnel__assistant__in=mine)
 
+    def assistant_of(self, obj: FunnelStep) -> Assistant:
+        return obj.funnel.assistant
+
     def get_model_perms(self, request: HttpRequest) -> dict[str, bool]:
         return {}
 
     def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         if db_field.name == "funnel":
-            mine = own_or_shared(Assistant.objects.all(), request.user).order_by().values("pk")
+            mine = own(Assistant.objects.all(), request.user).order_by().values("pk")
             kwargs["queryset"] = Funnel.objects.filter(assistant__in=mine)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 

@@ -12,8 +12,9 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from channels import breaker, control, pacing
-from channels.models import Channel, NumberRule, server_address
+from channels.models import Channel, NumberRule
 from channels.registry import adapter_class
+from foundation.addresses import server_address
 from foundation.phones import canonical
 from llm.models import Voice
 

@@ -48,7 +48,7 @@ class CallSerializer(serializers.ModelSerializer[ScheduledCall]):
         model = ScheduledCall
         fields = [
             "id", "contact", "conversation", "channel", "assistant", "manager", "manager_name", "starts_at", "ends_at",
-            "time_zone", "customer_zone", "phone", "status", "notes", "reminded_at", "created_at", "updated_at",
+            "time_zone", "customer_zone", "phone", "status", "notes", "reminded_at", "untold", "created_at", "updated_at",
         ]  # fmt: skip
         read_only_fields = fields
 

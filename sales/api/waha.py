@@ -20,8 +20,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from channels import control
-from channels.models import Channel, server_address
+from channels.models import Channel
 from conversations.api import OutgoingSerializer, SendMessage
+from foundation.addresses import server_address
 from foundation.errors import ProviderError
 
 from .. import bots

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from channels.adapters.telegram import TelegramAdapter
-from channels.base import Access, Event, InboundMessage, Kind, Skipped
+from channels.base import Access, Event, InboundMessage, Kind, Reachability, Skipped
 from foundation.errors import Unreadable
 
 PAYLOADS = Path(__file__).parent.parent / "payloads" / "telegram"
@@ -164,13 +164,25 @@ def test_a_tap_brings_its_action_back(name: str, title: str, quoted: str) -> Non
 
 @pytest.mark.parametrize(
     "name",
-    ["group_message", "tap_in_group", "added_to_group", "migrated_group", "channel_post", "another_bot", "pinned", "blocked",
-     "unblocked", "business_message", "pre_checkout", "unknown_update", "tap_on_game"],
+    ["group_message", "tap_in_group", "added_to_group", "migrated_group", "channel_post", "another_bot", "pinned",
+     "business_message", "pre_checkout", "unknown_update", "tap_on_game"],
 )  # fmt: skip
 def test_what_concerns_no_customer_is_skipped_with_a_reason(name: str) -> None:
     event = understood(name)
     assert isinstance(event, Skipped)
     assert event.reason
+
+
+@pytest.mark.parametrize(("name", "reachable"), [("blocked", False), ("unblocked", True)])
+def test_who_shuts_the_bot_out_is_told_in_the_order_of_their_messages(name: str, reachable: bool) -> None:
+    assert understood(name) == Reachability(CHAT, reachable=reachable)
+    update = json.loads((PAYLOADS / f"{name}.json").read_text())
+    [raw] = adapter.split(json.dumps(update).encode())
+    [said] = adapter.split((PAYLOADS / "text.json").read_bytes())
+    assert raw.lane == said.lane == CHAT
+    update["my_chat_member"]["new_chat_member"]["status"] = "restricted"
+    [raw] = adapter.split(json.dumps(update).encode())
+    assert isinstance(adapter.parse(raw.payload)[0], Skipped)
 
 
 @pytest.mark.parametrize(("name", "type_"), [("unknown_kind", "hologram"), ("story", "story"), ("poll", "poll")])
@@ -213,9 +225,10 @@ def test_any_field_may_be_anything(name: str, value: Any, place: int) -> None:
         holder[key] = value
     try:
         [raw] = adapter.split(json.dumps(update).encode())
-        adapter.parse(raw.payload)
-    except Unreadable:
-        pass
+        found: Any = adapter.parse(raw.payload)
+    except Unreadable as refusal:
+        found = [refusal]
+    assert len(found) == 1 and isinstance(found[0], Event | Unreadable)
 
 
 def _places(value: Any) -> Any:

@@ -16,7 +16,7 @@ from channels.adapters.whatsapp_cloud import WhatsAppCloudAdapter
 from channels.adapters.whatsapp_cloud_errors import MEANINGS
 from channels.adapters.whatsapp_cloud_send import parts
 from channels.base import Access, Choice, InboundMessage, OutboundFile, OutboundMessage, TemplateUse
-from foundation.errors import ProviderError, Rejected, Retry, Unauthorized, Unconfirmed
+from foundation.errors import ProviderError, RecipientBusy, Rejected, Retry, Unauthorized, Unconfirmed
 from tests.sandbox.server import Fault, Request, Response, Router, running
 from tests.sandbox.whatsapp_cloud import FakeCloud
 from tests.sandbox.whatsapp_cloud_rows import (
@@ -323,12 +323,12 @@ TABLE = [
     (131031, 403, Unauthorized, "131031"), (131042, 400, Unauthorized, "131042"), (133010, 400, Unauthorized, "133010"),
     (131037, 400, Unauthorized, "131037"), (131045, 500, Unauthorized, "131045"),
     (2, 503, Retry, "2"), (4, 400, Retry, "4"), (80007, 429, Retry, "80007"), (130429, 400, Retry, "130429"),
-    (131016, 500, Retry, "131016"), (131056, 400, Retry, "131056"), (131057, 500, Retry, "131057"), (133004, 503, Retry, "133004"),
+    (131016, 500, Retry, "131016"), (131056, 400, RecipientBusy, "131056"), (131057, 500, Retry, "131057"), (133004, 503, Retry, "133004"),
     (131048, 400, Retry, "131048"), (131064, 400, Retry, "131064"), (132069, 400, Retry, "132069"),
     (1, 400, Unconfirmed, "1"), (131000, 500, Unconfirmed, "131000"), (999999, 500, Unconfirmed, "999999"),
     (100, 400, Rejected, "100"), (131009, 400, Rejected, "131009"), (131021, 400, Rejected, "131021"),
     (131026, 400, Rejected, "blocked"), (131030, 400, Rejected, "131030"), (131047, 400, Rejected, "window"),
-    (131049, 400, Rejected, "131049"), (131050, 400, Rejected, "131050"), (131051, 400, Rejected, "131051"),
+    (131049, 400, Rejected, "131049"), (131050, 400, Rejected, "opted_out"), (131051, 400, Rejected, "131051"),
     (131053, 400, Rejected, "131053"), (131062, 400, Rejected, "131062"), (132000, 400, Rejected, "template"),
     (132001, 404, Rejected, "template"), (132007, 400, Rejected, "template"), (132012, 400, Rejected, "template"),
     (132015, 400, Rejected, "template"), (132016, 400, Rejected, "template"), (999999, 400, Rejected, "999999"),
@@ -355,7 +355,7 @@ def test_the_table_holds_every_code_that_is_known() -> None:
 
 def test_a_slow_recipient_pauses_nobody_else(fake: FakeCloud, adapter: WhatsAppCloudAdapter) -> None:
     fake.refused[PHONE] = 131056
-    with pytest.raises(Retry) as caught:
+    with pytest.raises(RecipientBusy) as caught:
         adapter.send(message())
     assert caught.value.after is None
 

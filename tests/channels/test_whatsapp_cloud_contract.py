@@ -59,9 +59,9 @@ def validator(name: str) -> Draft202012Validator:
     return Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": CONTRACT["$defs"]})
 
 
-def check(name: str, value: Any) -> None:
-    errors = list(validator(name).iter_errors(value))
-    assert not errors, [(error.json_path, error.message[:300]) for error in errors]
+def faults(name: str, value: Any) -> list[str]:
+    """Where a value is not as the specification says."""
+    return [f"{error.json_path}: {error.message[:300]}" for error in validator(name).iter_errors(value)]
 
 
 @pytest.fixture(scope="module")
@@ -96,12 +96,12 @@ def test_messages(fake: FakeCloud, adapter: WhatsAppCloudAdapter, name: str) -> 
     bodies = [body for _method, path, body in fake.requests if path.endswith("/messages")]
     assert bodies
     for body in bodies:
-        check("Message", {key: value for key, value in body.items() if key not in NEWER})
+        assert faults("Message", {key: value for key, value in body.items() if key not in NEWER}) == []
 
 
 def test_the_contract_would_notice(fake: FakeCloud) -> None:
     body = {"messaging_product": "whatsapp", "recipient_type": "individual", "to": PHONE, "type": "text", "text": {"body": "a"}}
-    check("Message", body)
+    assert faults("Message", body) == []
     for wrong in ({**body, "txt": 1}, {**body, "text": {"body": 1}}, {**body, "type": "words"}, {**body, "text": {"bod": "a"}}):
         assert not validator("Message").is_valid(wrong)
 
@@ -109,18 +109,20 @@ def test_the_contract_would_notice(fake: FakeCloud) -> None:
 def test_read_marks_and_typing(fake: FakeCloud, adapter: WhatsAppCloudAdapter) -> None:
     adapter.mark_read(PHONE, "wamid.A")
     adapter.typing(PHONE, "wamid.A")
-    for _method, _path, body in fake.requests:
-        check("MarkMessageRequestPayload", body)
+    bodies = [body for _method, _path, body in fake.requests]
+    assert [body["message_id"] for body in bodies] == ["wamid.A", "wamid.A"] and "typing_indicator" in bodies[1]
+    for body in bodies:
+        assert faults("MarkMessageRequestPayload", body) == []
 
 
 def test_subscribing(fake: FakeCloud, adapter: WhatsAppCloudAdapter) -> None:
     adapter.subscribe("https://bot.example.kz/webhooks/whatsapp_cloud/shop/secret/")
     adapter.unsubscribe()
     [(_m, _p, app), (_m, _p, number), (_m, _p, back)] = fake.requests
-    check("SubscriptionRequest", app)
+    assert faults("SubscriptionRequest", app) == []
     for body in (number, back):
         assert list(body) == ["webhook_configuration"]
-        check("WebhookConfiguration", body["webhook_configuration"])
+        assert faults("WebhookConfiguration", body["webhook_configuration"]) == []
 
 
 # ── What comes ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -128,7 +130,7 @@ def test_subscribing(fake: FakeCloud, adapter: WhatsAppCloudAdapter) -> None:
 def test_every_webhook_of_the_specification_is_understood(name: str) -> None:
     body = EXAMPLES["webhooks"][name]
     if name not in BROKEN:
-        check("WebhookPayload", body)
+        assert faults("WebhookPayload", body) == []
     number = body["entry"][0]["changes"][0]["value"]["metadata"]["phone_number_id"]
     adapter = WhatsAppCloudAdapter(Access("wa", "", {}, {"phone_number_id": number, "waba_id": "1"}, "secret"))
     [raw] = adapter.split(json.dumps(body).encode())
@@ -137,10 +139,11 @@ def test_every_webhook_of_the_specification_is_understood(name: str) -> None:
     assert isinstance(event, Skipped if skipped else InboundMessage)
 
 
-@pytest.mark.parametrize("path", sorted(PAYLOADS.glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [path for path in sorted(PAYLOADS.glob("*.json")) if not path.stem.startswith(NOT_IN_IT)], ids=lambda path: path.stem
+)
 def test_our_examples_are_what_meta_sends(path: Path) -> None:
-    if not path.stem.startswith(NOT_IN_IT):
-        check("WebhookPayload", json.loads(path.read_text()))
+    assert faults("WebhookPayload", json.loads(path.read_text())) == []
 
 
 @pytest.mark.parametrize("name", EXAMPLES["sent"])
@@ -159,7 +162,7 @@ def test_templates_of_the_specification_are_listed() -> None:
 @pytest.mark.parametrize("name", EXAMPLES["errors"])
 def test_errors_of_the_specification(name: str) -> None:
     body, status = EXAMPLES["errors"][name], int(name.partition(" ")[0])
-    check("GraphAPIError", body)
+    assert faults("GraphAPIError", body) == []
     answer = http.Answer(status, {}, json.dumps(body).encode())
     with pytest.raises(Unauthorized if status in (401, 403) else Exception) as caught:
         raise_error(answer, body, "whatsapp number", writes=False)
@@ -176,15 +179,15 @@ def test_the_fake_answers_as_the_specification_says(fake: FakeCloud, adapter: Wh
         request = Request(method, f"/v23.0/{path}", query, {"authorization": f"Bearer {TOKEN}"}, json.dumps(body).encode())
         return json.loads(asyncio.run(fake._graph(request)).body)
 
-    check("PhoneNumberInfo", ask("GET", NUMBER, fields="display_phone_number,verified_name,quality_rating"))
-    check("SubscribedAppsResponse", ask("GET", f"{ACCOUNT}/subscribed_apps"))
-    check("SubscriptionResponse", ask("POST", f"{ACCOUNT}/subscribed_apps"))
+    assert faults("PhoneNumberInfo", ask("GET", NUMBER, fields="display_phone_number,verified_name,quality_rating")) == []
+    assert faults("SubscribedAppsResponse", ask("GET", f"{ACCOUNT}/subscribed_apps")) == []
+    assert faults("SubscriptionResponse", ask("POST", f"{ACCOUNT}/subscribed_apps")) == []
     text = {"messaging_product": "whatsapp", "to": PHONE, "type": "text", "text": {"body": "a"}}
-    check("MessageResponsePayload", ask("POST", f"{NUMBER}/messages", text))
-    Draft202012Validator(CONTRACT["media_url"]).validate(ask("GET", fake.keep(b"x", "image/jpeg")))
+    assert faults("MessageResponsePayload", ask("POST", f"{NUMBER}/messages", text)) == []
+    assert Draft202012Validator(CONTRACT["media_url"]).is_valid(ask("GET", fake.keep(b"x", "image/jpeg")))
     fake.approve("visit_reminder", "ru", "Ждём в {{1}}")
-    Draft202012Validator(CONTRACT["templates"]).validate(ask("GET", f"{ACCOUNT}/message_templates"))
-    check("GraphAPIError", ask("GET", "12345"))
+    assert Draft202012Validator(CONTRACT["templates"]).is_valid(ask("GET", f"{ACCOUNT}/message_templates"))
+    assert faults("GraphAPIError", ask("GET", "12345")) == []
 
 
 def test_the_fake_posts_as_the_specification_says(fake: FakeCloud) -> None:
@@ -194,4 +197,4 @@ def test_the_fake_posts_as_the_specification_says(fake: FakeCloud) -> None:
     fake.customer_speaks(PHONE, content=b"OggS")
     assert len(fake.held) == 3
     for body in fake.held:
-        check("WebhookPayload", json.loads(body))
+        assert faults("WebhookPayload", json.loads(body)) == []

@@ -25,6 +25,7 @@ from channels.adapters.whatsapp_cloud import WhatsAppCloudAdapter
 from channels.models import Channel, MessageTemplate
 from config import api
 from config.stats import StatsView
+from conversations.models import Conversation
 from tests.config.api_world import PASSWORD, World, client_of, make_user
 from tests.conftest import Broker
 from tests.sales.sale_rows import a_bot, a_follow_up, a_scheduled_call
@@ -75,6 +76,8 @@ CASES: dict[str, tuple[str, str, str | None]] = {
     "contacts": ("get", "contacts/", None),
     "contact": ("get", "contacts/77010000001/", "contacts/77010000002/"),
     "classify": ("post", "contacts/77010000001/classify/", "contacts/77010000002/classify/"),
+    "block": ("post", "contacts/77010000001/block/", "contacts/77010000002/block/"),
+    "unblock": ("post", "contacts/id:{my_blocked}/unblock/", "contacts/id:{their_blocked}/unblock/"),
     "messages": ("get", "messages/{mine}/", "messages/{theirs}/"),
     "message-log": ("get", "logs/messages/", None),
     "send-message": ("post", "test/send-message/", "test/send-message/"),
@@ -172,6 +175,9 @@ def ask(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
         for state in ("failed", "unconfirmed"):
             doubtful = world.conversation(channel)
             rows[f"{whose}_{state}"] = world.message(doubtful, "!", out=True, state=state).pk
+        blocked = world.conversation(channel)
+        Conversation.objects.filter(pk=blocked.pk).update(blocked_at=start)
+        rows[f"{whose}_blocked"] = blocked.contact_id
         _templates(world, whose, channel)
         rows[f"{whose}_call"] = a_scheduled_call(world.conversation(channel), assistant, manager, start).pk
 

@@ -45,7 +45,7 @@ RULES: dict[str, dict[str, str]] = {
     **{f"avito-{what}": {"slug": "avito"} for what in ("items", "statistics")},
     **{f"avito-item{what}": {"slug": "avito", "item_id": "item"} for what in ("", "-price")},
     "template": {"slug": "template"}, "waha-template": {"slug": "waha_template"},
-    **{name: {"phone": "phone"} for name in ("contact", "classify")},
+    **{name: {"phone": "phone"} for name in ("contact", "classify", "block", "unblock")},
     "messages": {"contact_id": "contact"},
     **{f"follow-up{what}": {"pk": "followup"} for what in ("", "-stop", "-skip", "-send-now")},
     **{f"call{what}": {"pk": "scheduledcall"} for what in ("", "-complete", "-miss", "-cancel", "-move", "-reassign")},

@@ -14,9 +14,9 @@ from django.core.management.base import CommandError
 
 from channels.models import Channel, NumberRule
 from channels.registry import adapter_class
-from config.provisioning.document import AssistantShape, ChannelShape, Model, VoiceShape
+from config.provisioning.document import AssistantShape, ChannelShape, ManagerChatShape, Model, VoiceShape
 from config.provisioning.reading import ProvisionError, read
-from conversations.models import Contact, Conversation, Message, Turn
+from conversations.models import Contact, Conversation, ManagerChat, Message, Turn
 from knowledge.models import KnowledgeBase, Source
 from llm.models import LanguageModel, Prompt, Voice
 from sales.models import Assistant, AssistantModel, Bot
@@ -410,8 +410,12 @@ def test_several_bots_as_the_guide_has_them(write: Any, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("row", "shape"), [(Channel, ChannelShape), (Assistant, AssistantShape), (LanguageModel, Model), (Voice, VoiceShape)]
-)
+    ("row", "shape"),
+    [
+        (Channel, ChannelShape), (Assistant, AssistantShape), (LanguageModel, Model), (Voice, VoiceShape),
+        (ManagerChat, ManagerChatShape),
+    ],
+)  # fmt: skip
 def test_whatever_the_admin_can_set_the_file_can(row: Any, shape: Any) -> None:
     editable = {field.name for field in row._meta.fields if field.editable and not field.primary_key}
     assert editable <= set(shape.model_fields)

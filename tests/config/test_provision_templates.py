@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -35,10 +36,10 @@ templates:
 """
 
 
-def provision(path: Path, text: str) -> str:
+def provision(path: Path, text: str, **options: Any) -> str:
     file, out = path / "company.yaml", StringIO()
     file.write_text(text, encoding="utf-8")
-    call_command("provision", str(file), stdout=out)
+    call_command("provision", str(file), stdout=out, **options)
     return out.getvalue()
 
 

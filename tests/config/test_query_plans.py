@@ -236,6 +236,7 @@ ROAD: dict[str, tuple[Callable[[World], object], tuple[str, ...], int]] = {
     "due touches": (lambda w: follow_ups.fire(), ("touch_planned",), 100),
     "a customer replies": (lambda w: follow_up_ends.end(w.old.pk, "client_responded"), (), 100),
     "calls to remind of": (lambda w: calls.remind_due(), ("call_to_remind",), 100),
+    "changes of calls to tell": (lambda w: calls.tell_due(), ("call_to_tell",), 100),
 }  # fmt: skip
 
 

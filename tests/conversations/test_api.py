@@ -260,6 +260,14 @@ def test_a_message_to_a_phone_that_never_wrote(world: World, send: Any) -> None:
     assert Contact.objects.count() == 1
 
 
+def test_a_phone_leads_to_the_conversation_of_its_owner_under_whatever_id(world: World, send: Any) -> None:
+    elsewhere = world.conversation(world.channel("second", world.manager), "77010000001")
+    here = world.identity(elsewhere.contact, world.mine, "KZ.00000000000000000001")
+    assert send(phone="+7 701 000 00 01")["conversation"] == here.pk, "no second conversation with the same person"
+    here.refresh_from_db()
+    assert here.mode == "manager", "and the assistant gives way in it"
+
+
 def test_a_message_to_a_contact(world: World, send: Any) -> None:
     visitor = world.conversation(world.mine)
     assert send(contact=visitor.contact_id)["conversation"] == visitor.pk
@@ -312,8 +320,9 @@ def test_a_disabled_channel_sends_nothing(world: World, send: Any) -> None:
     assert not Message.objects.exists() and not Contact.objects.exists()
 
 
-def test_a_widget_is_not_reached_by_phone(world: World, send: Any) -> None:
-    world.channel("site", world.manager, kind="widget")
+@pytest.mark.parametrize("kind", ["widget", "telegram"])
+def test_some_channels_are_not_reached_by_phone(world: World, send: Any, kind: str) -> None:
+    world.channel("site", world.manager, kind=kind)
     assert "phone" in send(phone="77010000001", channel="site", expect=400)["error"]["fields"]
 
 

@@ -20,7 +20,7 @@ from channels.models import ChannelBreaker, ChannelLog
 from conversations import draining, outbox, outbox_sweep, takeover
 from conversations.drafts import Draft
 from conversations.models import Message
-from foundation.errors import Rejected, Retry, Unauthorized, Unconfirmed
+from foundation.errors import RecipientBusy, Rejected, Retry, Unauthorized, Unconfirmed
 from tests.conftest import Broker
 
 from .backlog import Provider, a_wappi, breaker_of, pass_time, provider_for, seconds_until, states, waiting
@@ -98,6 +98,22 @@ def test_lost_answers_pause_as_well(provider: Provider, broker: Broker, monkeypa
     broker.run(skip=("conversations.confirm",), limit=500)
     assert len(provider.calls) <= breaker.OPENS_AFTER + 1
     assert states(channel)["queued"] >= 24
+
+
+def test_recipients_who_have_had_too_much_pause_nobody_else(provider: Provider, broker: Broker, slept: list[float]) -> None:
+    channel = a_wappi()
+    conversations = waiting(channel, 12)
+    down(provider, "wa", error=RecipientBusy("too many messages to this customer", code="131056"))
+    assert [outbox.deliver(conversation.pk) for conversation in conversations] == [0] * 12
+    assert len(provider.calls) == 12 and states(channel) == {"queued": 12}
+    assert breaker_of(channel) is None
+
+    breaker.failed(channel.pk, Retry("busy", after=5))
+    pass_time(channel, 70)
+    assert draining.drain(channel.pk) == 0
+    assert len(provider.calls) == 24, "one who is busy says nothing of the next"
+    found = breaker_of(channel)
+    assert found is not None and found.opened_at is None, "and nothing of the channel"
 
 
 def test_refusals_of_single_messages_pause_nothing(provider: Provider, broker: Broker) -> None:

@@ -17,6 +17,7 @@ from channels.adapters import telegram_pace
 from channels.models import Channel, ChannelBreaker, InboundEvent
 from conversations import manager_chats, manager_notices, notices, turns
 from conversations.models import Contact, Conversation, ManagerChat, ManagerNotice, Notice
+from conversations.tasks import purge
 from sales.models import Assistant, Bot
 from tests.channels.avito_server import CHAT, forget
 from tests.conftest import Broker
@@ -349,6 +350,21 @@ def test_what_is_a_day_old_is_given_up(fake: FakeTelegram, bot: Channel, chat: M
     broker.run()
     notice.refresh_from_db()
     assert notice.state == "failed" and told(fake) == []
+
+
+def test_old_notices_are_forgotten_and_those_that_still_wait_are_kept(bot: Channel, chat: ManagerChat, settings: Any) -> None:
+    settings.RAW_EVENT_DAYS = 30
+    kept, gone = [], []
+    for state, days in (("sent", 29), ("queued", 31), ("sent", 31), ("failed", 40), ("void", 90)):
+        ended = None if state == "queued" else timezone.now() - timedelta(days=days)
+        notice = ManagerNotice.objects.create(
+            chat=chat, kind="call", conversation=a_conversation(bot), state=state, ended_at=ended,
+            created_at=timezone.now() - timedelta(days=days),
+        )  # fmt: skip
+        (gone if state != "queued" and days > 30 else kept).append(notice.pk)
+    assert manager_notices.purge(30, batch=2) == 2
+    purge.run()
+    assert sorted(ManagerNotice.objects.values_list("pk", flat=True)) == kept and len(gone) == 3
 
 
 # ── The pages ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from channels import checks, directory, polling, registry
 from channels.adapters import telegram_pace
 from channels.models import Channel, InboundEvent
+from conversations import reach
 from conversations.models import Contact, Conversation, Message, Turn
+from foundation.looks import moment
 from sales.models import Assistant, Bot
 from tests.conftest import Broker
 from tests.sandbox import telegram_rows
@@ -181,7 +185,7 @@ def test_an_edit_changes_the_message_and_not_the_count(fake: FakeTelegram, teleg
     assert len(fake.ledger) == 1
 
 
-@pytest.mark.parametrize("payload", ["group_message", "another_bot", "pinned", "blocked"])
+@pytest.mark.parametrize("payload", ["group_message", "another_bot", "pinned", "blocked", "unblocked"])
 def test_what_concerns_no_customer_is_ignored_with_a_reason(
     fake: FakeTelegram, telegram: Channel, broker: Broker, payload: str
 ) -> None:
@@ -201,7 +205,64 @@ def test_who_blocked_the_bot_is_not_written_to_again_and_again(fake: FakeTelegra
     [reply] = replies()
     assert reply.state == Message.State.FAILED
     assert fake.calls["sendMessage"] == 1
-    assert Conversation.objects.get().needs_attention
+    conversation = Conversation.objects.get()
+    assert conversation.needs_attention and conversation.unreachable_since is not None
+
+
+def test_who_shuts_the_bot_out_is_unreachable_until_they_let_it_in_again(
+    fake: FakeTelegram, telegram: Channel, broker: Broker
+) -> None:
+    fake.customer_writes(USER, "Здравствуйте!")
+    deliver(fake, telegram, broker)
+    assert Conversation.objects.get().unreachable_since is None
+    fake.customer_blocks(USER)
+    deliver(fake, telegram, broker)
+    since = Conversation.objects.get().unreachable_since
+    assert since is not None and not Conversation.objects.get().needs_attention
+    assert InboundEvent.objects.latest("id").state == InboundEvent.State.PROCESSED
+    fake.customer_blocks(USER)
+    deliver(fake, telegram, broker)
+    assert Conversation.objects.get().unreachable_since == since
+    fake.customer_blocks(USER, blocked=False)
+    deliver(fake, telegram, broker)
+    assert Conversation.objects.get().unreachable_since is None
+
+
+def test_who_writes_again_is_reachable_and_answered(fake: FakeTelegram, telegram: Channel, broker: Broker) -> None:
+    fake.customer_writes(USER, "Здравствуйте!")
+    fake.blocked.add(USER)
+    deliver(fake, telegram, broker)
+    fake.blocked.discard(USER)
+    fake.customer_writes(USER, "Я передумал")
+    deliver(fake, telegram, broker)
+    assert Conversation.objects.get().unreachable_since is None
+    assert replies()[-1].state == Message.State.SENT
+
+
+def test_a_refusal_that_is_older_than_the_last_message_is_no_news(fake: FakeTelegram, telegram: Channel, broker: Broker) -> None:
+    fake.customer_writes(USER, "Здравствуйте!")
+    deliver(fake, telegram, broker)
+    [reply] = replies()
+    with transaction.atomic():
+        Message.objects.filter(pk=reply.pk).update(state_changed_at=timezone.now() - timedelta(minutes=1))
+        reach.heed(reply, "blocked")
+    assert Conversation.objects.get().unreachable_since is None
+
+
+def test_the_managers_pages_say_since_when(fake: FakeTelegram, telegram: Channel, broker: Broker, admin_client: Client) -> None:
+    fake.customer_writes(USER, "Здравствуйте!")
+    deliver(fake, telegram, broker)
+    conversation = Conversation.objects.get()
+    feed = reverse("admin:conversation_feed", args=(conversation.pk,))
+    before = admin_client.get(feed).json()
+    fake.customer_blocks(USER)
+    deliver(fake, telegram, broker)
+    after = admin_client.get(feed).json()
+    assert before["version"] != after["version"]
+    assert "person_off" not in before["head"] and "person_off" in after["head"]
+    contact = admin_client.get(reverse("admin:conversations_contact_change", args=(conversation.contact_id,)))
+    conversation.refresh_from_db()
+    assert contact.status_code == 200 and str(moment(conversation.unreachable_since)) in contact.content.decode()
 
 
 def test_a_busy_telegram_is_asked_again_after_its_own_delay(fake: FakeTelegram, telegram: Channel, broker: Broker) -> None:

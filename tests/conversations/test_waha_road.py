@@ -13,8 +13,9 @@ from django.test import Client
 from django.utils import timezone
 
 from channels import checks, polling, reconcile, registry
-from channels.models import Channel, InboundEvent
+from channels.models import Channel, InboundEvent, NumberRule
 from conversations.models import Contact, Conversation, Message, Turn
+from foundation.tasks import kick
 from sales.models import Assistant, Bot
 from tests.conftest import Broker
 from tests.sandbox.server import Fault, running
@@ -121,6 +122,51 @@ def test_a_hidden_identity_whose_phone_is_told_is_the_person_known_by_it(fake: F
     bring(fake, waha, broker, "И ещё вопрос", chat=LID, behind=PHONE)
     assert Contact.objects.count() == 1
     assert [sent["recipient"] for sent in fake.ledger] == [f"{PHONE}@c.us", LID]
+
+
+def test_the_phone_behind_a_hidden_identity_is_asked_for_once(fake: FakeWaha, waha: Channel, broker: Broker) -> None:
+    fake.phones = {LID: PHONE}
+    bring(fake, waha, broker)
+    bring(fake, waha, broker, "И ещё вопрос", chat=LID)
+    bring(fake, waha, broker, "И последний", chat=LID)
+    assert Contact.objects.get().phone == PHONE
+    assert [sent["recipient"] for sent in fake.ledger] == [f"{PHONE}@c.us", LID, LID]
+    assert sum(count for path, count in fake.calls.items() if "/lids/" in path) == 1
+
+
+@pytest.mark.parametrize(("rule", "stored"), [("blocked", 1), ("excluded", 0)])
+def test_the_rules_for_numbers_hold_behind_a_hidden_identity(
+    fake: FakeWaha, waha: Channel, broker: Broker, rule: str, stored: int
+) -> None:
+    fake.phones = {LID: PHONE}
+    NumberRule.objects.create(channel=waha, rule=rule, phone=PHONE)
+    bring(fake, waha, broker, chat=LID)
+    assert Message.objects.count() == stored
+    assert fake.ledger == []
+
+
+def test_an_allowed_number_is_answered_behind_a_hidden_identity(fake: FakeWaha, waha: Channel, broker: Broker) -> None:
+    fake.phones = {LID: PHONE}
+    NumberRule.objects.create(channel=waha, rule="allowed", phone=PHONE)
+    bring(fake, waha, broker, chat=LID)
+    assert [sent["recipient"] for sent in fake.ledger] == [LID]
+
+
+@pytest.mark.parametrize(("failures", "phone"), [(1, PHONE), (3, None)])
+def test_while_the_phone_cannot_be_asked_for_the_message_waits_but_is_never_lost(
+    fake: FakeWaha, waha: Channel, broker: Broker, failures: int, phone: str | None
+) -> None:
+    fake.phones = {LID: PHONE}
+    fake.faults.append(Fault(path="/lids/", status=503, count=failures))
+    bring(fake, waha, broker, chat=LID)
+    assert fake.ledger == []
+    event = InboundEvent.objects.get()
+    for _look in range(2):
+        InboundEvent.objects.filter(state="new").update(next_attempt_at=timezone.now())
+        kick("conversations.receive", event.pk)
+        broker.run()
+    assert len(fake.ledger) == 1
+    assert Contact.objects.get().phone == phone
 
 
 def test_one_message_under_two_addresses_is_answered_once(fake: FakeWaha, waha: Channel, broker: Broker) -> None:

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
 
 from channels import directory, registry
+from channels.base import TemplateUse
 from channels.models import Channel, InboundEvent
-from conversations import media, takeover
+from conversations import contacts, media, outbox, takeover
+from conversations.drafts import Draft
 from conversations.models import Contact, ContactIdentity, Conversation, Message, Turn
 from sales.models import Assistant, Bot
 from tests.conftest import Broker
@@ -138,6 +141,57 @@ def test_a_refusal_that_comes_later_reaches_a_manager(fake: FakeCloud, shop: Cha
     reply.refresh_from_db()
     assert reply.state == Message.State.FAILED
     assert Conversation.objects.get().needs_attention
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_who_refuses_marketing_is_written_to_unasked_no_more_and_answered_as_ever(
+    fake: FakeCloud, shop: Channel, broker: Broker, later: bool
+) -> None:
+    fake.number.auto_receipts = []
+    fake.customer_writes(PHONE, "Здравствуйте!")
+    deliver(fake, shop, broker)
+    conversation = Conversation.objects.get()
+    fake.approve("remind", "ru", "Вы ещё думаете?")
+    if not later:
+        fake.refused[PHONE] = 131050
+    with transaction.atomic():
+        locked = contacts.known_conversation(shop.pk, conversation.identity.source_id)
+        draft = Draft("Вы ещё думаете?", template=TemplateUse("remind", "ru"))
+        outbox.queue(locked, shop.pk, draft, author="bot", cycle=locked.cycle if hasattr(locked, "cycle") else None)
+    broker.run()
+    touch = replies()[-1]
+    if later:
+        assert touch.state == Message.State.SENT and Contact.objects.get().opted_out_at is None
+        fake.reports_status(str(touch.external_id), "failed", 131050)
+        deliver(fake, shop, broker)
+        touch.refresh_from_db()
+    assert touch.state == Message.State.FAILED and "131050" in touch.error
+    assert Contact.objects.get().opted_out_at is not None
+    assert Conversation.objects.get().unreachable_since is None
+    fake.refused.clear()
+    fake.customer_writes(PHONE, "А доставка есть?")
+    deliver(fake, shop, broker)
+    assert replies()[-1].state == Message.State.SENT
+    assert Contact.objects.get().opted_out_at is not None
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_who_has_blocked_the_number_is_unreachable_until_they_write(
+    fake: FakeCloud, shop: Channel, broker: Broker, later: bool
+) -> None:
+    fake.number.auto_receipts = []
+    if not later:
+        fake.refused[PHONE] = 131026
+    fake.customer_writes(PHONE, "Здравствуйте!")
+    deliver(fake, shop, broker)
+    if later:
+        fake.reports_status(str(replies()[0].external_id), "failed", 131026)
+        deliver(fake, shop, broker)
+    assert Conversation.objects.get().unreachable_since is not None
+    fake.refused.clear()
+    fake.customer_writes(PHONE, "Ау")
+    deliver(fake, shop, broker)
+    assert Conversation.objects.get().unreachable_since is None
 
 
 def test_a_refused_token_keeps_the_reply(fake: FakeCloud, shop: Channel, broker: Broker) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import ValidationError
 from django.test import Client
 from django.urls import reverse
 
 from llm import prompts
 from llm.admin import masked
-from llm.models import LanguageModel, Prompt, Usage
+from llm.models import LanguageModel, Prompt, Usage, Voice
 from tests.sandbox.llm import FakeLLM
 
 from .conftest import KEY
@@ -44,6 +45,33 @@ def act(client: Client, model: str, action: str, *rows: Any) -> Any:
 
 def told(response: Any) -> str:
     return " ".join(str(message) for message in response.context["messages"])
+
+
+@pytest.mark.parametrize("address", ["http://vllm:8000/v1", "http://gpu_1:8000", "http://10.0.0.5:8000", "https://api.example.com/v1"])
+def test_a_server_of_ones_own_may_have_any_name_of_its_network(
+    admin_client: Client, saved: LanguageModel, address: str
+) -> None:
+    url = reverse("admin:llm_languagemodel_change", args=[saved.pk])
+    assert admin_client.post(url, form_of(saved, base_url=address)).status_code == 302
+    saved.refresh_from_db()
+    assert saved.base_url == address
+
+
+@pytest.mark.parametrize(
+    "address", ["vllm:8000", "ftp://vllm", "http://", "http://vllm:port", "http://a b", "http://vllm?x=1", "http://key@vllm", "javascript:x"]
+)
+def test_what_is_no_address_of_a_server_is_refused(admin_client: Client, saved: LanguageModel, address: str) -> None:
+    url = reverse("admin:llm_languagemodel_change", args=[saved.pk])
+    answer = admin_client.post(url, form_of(saved, base_url=address))
+    assert answer.status_code == 200 and "base_url" in answer.context["adminform"].form.errors
+    with pytest.raises(ValidationError) as raised:
+        Voice(name="V", slug="v", engine="piper", base_url=address).full_clean()
+    assert "base_url" in raised.value.error_dict
+
+
+def test_the_engine_of_a_voice_may_have_any_name_of_its_network() -> None:
+    Voice(name="V", slug="v", engine="piper", base_url="http://piper:5000").full_clean()
+    assert Voice._meta.get_field("base_url").max_length == 200
 
 
 def test_the_key_is_never_shown_and_kept_when_empty(admin_client: Client, saved: LanguageModel) -> None:

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from sales.funnels import checking, numbers, tree
-from sales.models import Assistant, Funnel, FunnelChoice, FunnelEvent, FunnelStep, SegmentRule
+from sales.models import Assistant, Bot, Funnel, FunnelChoice, FunnelEvent, FunnelStep, SegmentRule
 from tests.conversations.rows import a_channel, a_conversation, a_manager, english  # noqa: F401
 from tests.sales.funnel_world import DEMO
 
@@ -149,3 +149,26 @@ def test_managers_see_only_funnels_of_their_own_and_shared_assistants(client: Cl
     client.force_login(owner)
     assert "Main" in client.get(reverse("admin:sales_funnel_changelist")).content.decode()
     assert client.get(page(step(funnel, "nav:menu"))).status_code == 200
+
+
+def test_whoever_shares_an_assistant_sees_its_funnels_and_only_its_owner_changes_them(client: Client, funnel: Funnel) -> None:
+    owner, colleague = a_manager(), a_manager()
+    Assistant.objects.update(owner=owner)
+    Bot.objects.create(channel=a_channel(owner=colleague), assistant=funnel.assistant)
+    own = Assistant.objects.create(name="Own", slug="own", owner=colleague)
+    menu = step(funnel, "nav:menu")
+    whole = reverse("admin:sales_funnel_change", args=(funnel.pk,))
+    client.force_login(colleague)
+    assert "Main" in client.get(whole).content.decode() and client.get(page(menu)).status_code == 200
+    assert client.post(page(menu), form(menu, texts_ru="Чужое")).status_code == 403
+    assert client.post(whole, {"name": "Theirs", "slug": "main", "assistant": own.pk, "greetings": ""}).status_code == 403
+    for address in (f"{reverse('admin:sales_funnel_delete', args=(funnel.pk,))}", reverse("admin:sales_funnelstep_delete", args=(menu.pk,))):
+        assert client.post(address, {"post": "yes"}).status_code == 403
+    added = client.post(reverse("admin:sales_funnelstep_add"), form(menu, key="nav:other"))
+    assert added.status_code == 200 and "funnel" in added.context["adminform"].form.errors
+    offered = client.get(reverse("admin:sales_funnel_add")).context["adminform"].form.fields["assistant"].queryset
+    assert list(offered) == [own]
+    assert step(funnel, "nav:menu").texts["ru"] == "Меню" and Funnel.objects.get().name == "Main"
+    client.force_login(owner)
+    assert client.post(page(menu), form(menu, texts_ru="Своё")).status_code == 302
+    assert step(funnel, "nav:menu").texts["ru"] == "Своё"

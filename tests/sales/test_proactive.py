@@ -8,13 +8,17 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
 from channels import directory
 from channels.adapters.widget import WidgetAdapter
+from channels.base import BLOCKED, Reachability
 from channels.models import Channel, MessageTemplate, SendBudget
+from conversations import reach
 from conversations.models import Contact, Conversation, Message, Notice, Turn
+from foundation.errors import Rejected
 from sales import calls, follow_ups, proactive
 from sales.models import Assistant, FollowUp, ScheduledCall, Touch, TouchTemplate
 from tests.conftest import Broker, Company
@@ -260,6 +264,183 @@ def test_a_reminder_that_is_over_budget_waits_for_its_turn(fragile: World) -> No
     assert calls.remind_due() == 0
     assert ScheduledCall.objects.get().reminded_at is None
     limit(per_hour=1)
+    assert calls.remind_due() == 1
+
+
+# ── Changes of calls ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def agreed(windowed: World) -> ScheduledCall:
+    """A call in two days, of a customer who has been silent for longer than anything but a template may be sent."""
+    windowed.says("Здравствуйте!")
+    call = a_call(windowed, MONDAY + 3 * DAY)
+    windowed.clock.set(MONDAY + DAY + HOUR)
+    return call
+
+
+def told(world: World) -> list[Message]:
+    world.broker.run()
+    return list(Message.objects.filter(author__in=("manager", "system")).order_by("seq"))
+
+
+def of_call(purpose: str, body: str) -> MessageTemplate:
+    template = choose(purpose, body=body)
+    template.variables = [{"name": "1", "source": "call_time"}, {"name": "2", "source": "call_manager"}]
+    template.save()
+    return template
+
+
+@pytest.mark.parametrize("change", ["call_moved", "call_reassigned", "call_cancelled"])
+def test_a_change_outside_the_window_goes_by_its_template(agreed: ScheduledCall, windowed: World, change: str) -> None:
+    of_call(change, "Звонок: {{1}}. Звонит {{2}}")
+    make_change(agreed, change)
+    [message] = told(windowed)
+    assert (message.state, message.author, message.user) == ("sent", "manager", agreed.manager)
+    assert message.text.startswith("Звонок: ") and message.details["template"]["name"] == f"remind_{change}"
+    agreed.refresh_from_db()
+    assert agreed.untold == "" and not Notice.objects.exists()
+
+
+def make_change(call: ScheduledCall, change: str) -> None:
+    boss = call.manager
+    if change == "call_moved":
+        calls.move(call.pk, call.starts_at + HOUR, user=boss)
+    elif change == "call_reassigned":
+        calls.reassign(call.pk, User.objects.create_user("second", first_name="Dana").pk, user=boss)
+    else:
+        assert calls.cancel(call.pk, user=boss)
+
+
+@pytest.mark.parametrize("change", ["call_moved", "call_reassigned", "call_cancelled"])
+def test_without_a_template_it_is_done_and_the_customer_told_once_one_is_chosen(
+    agreed: ScheduledCall, windowed: World, change: str
+) -> None:
+    make_change(agreed, change)
+    assert told(windowed) == [], "nothing that the channel would refuse is tried"
+    agreed.refresh_from_db()
+    assert (agreed.untold, agreed.status) == (change, "cancelled" if change == "call_cancelled" else "scheduled")
+    [notice] = Notice.objects.all()
+    assert notice.key == f"call-{Channel.objects.get().pk}" and Channel.objects.get().name in notice.text
+    assert calls.tell_due() == 0 and Notice.objects.count() == 1
+    of_call(change, "Звонок: {{1}}. Звонит {{2}}")
+    assert not Notice.objects.exists()
+    assert calls.tell_due() == 1 and calls.tell_due() == 0
+    [message] = told(windowed)
+    assert message.state == "sent" and message.details["template"]["name"] == f"remind_{change}"
+    agreed.refresh_from_db()
+    assert agreed.untold == ""
+
+
+def test_a_customer_who_writes_is_told_in_our_own_words(agreed: ScheduledCall, windowed: World) -> None:
+    make_change(agreed, "call_cancelled")
+    windowed.says("Звонок в силе?")
+    assert calls.tell_due() == 1
+    [message] = told(windowed)
+    assert "отмен" in message.text.lower() and not message.details
+    assert not Notice.objects.exists(), "nothing waits any more"
+
+
+def test_nobody_is_told_of_a_change_when_the_call_has_begun_or_they_are_unreachable(
+    agreed: ScheduledCall, windowed: World
+) -> None:
+    make_change(agreed, "call_moved")
+    of_call("call_moved", "Звонок: {{1}}. Звонит {{2}}")
+    Conversation.objects.update(unreachable_since=windowed.clock.now())
+    assert calls.tell_due() == 0
+    Conversation.objects.update(unreachable_since=None)
+    windowed.clock.set(agreed.starts_at + 2 * HOUR)
+    assert calls.tell_due() == 0 and told(windowed) == []
+
+
+def test_the_pages_and_the_api_say_what_the_customer_does_not_know(
+    agreed: ScheduledCall, windowed: World, admin_client: Client, settings: Any
+) -> None:
+    settings.LANGUAGE_CODE = "en"
+    do = reverse("admin:sales_scheduledcall_do", args=(agreed.pk,))
+    page = reverse("admin:sales_scheduledcall_change", args=(agreed.pk,))
+    assert "not told yet" not in admin_client.get(page).content.decode()
+    shown = admin_client.post(do, {"do": "cancel"}, follow=True).content.decode()
+    assert "only an approved template may be sent now" in shown
+    assert "a manager has cancelled the call" in admin_client.get(page).content.decode()
+    assert admin_client.get(f"/api/v1/scheduled-calls/{agreed.pk}/").json()["untold"] == "call_cancelled"
+
+
+def test_within_the_window_a_change_is_told_in_our_own_words(windowed: World) -> None:
+    windowed.says("Здравствуйте!")
+    call = a_call(windowed, MONDAY + 2 * DAY)
+    choose("call_moved")
+    make_change(call, "call_moved")
+    [message] = told(windowed)
+    assert message.state == "sent" and not message.details
+
+
+# ── Who is not reached ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def lost(world: World) -> None:
+    identity = Conversation.objects.get().identity
+    with transaction.atomic():
+        assert reach.note(identity.channel_id, Reachability(identity.source_id, reachable=False))
+
+
+def test_a_follow_up_ends_with_a_reason_of_its_own_and_none_begins(world: World) -> None:
+    follow_up = world.silent()
+    lost(world)
+    follow_up.refresh_from_db()
+    assert (follow_up.state, follow_up.stop_reason) == ("stopped", "unreachable")
+    assert set(Touch.objects.values_list("state", flat=True)) == {"cancelled"}
+    assert world.make(1) == 0 and world.sent() == []
+    FollowUp.objects.all().delete()
+    world.clock.set(MONDAY + HOUR)
+    assert follow_ups.plan() == 0
+    Conversation.objects.update(unreachable_since=None)
+    assert follow_ups.plan() == 1
+
+
+def test_a_touch_in_the_outbox_is_withdrawn(world: World) -> None:
+    follow_up = world.silent()
+    world.to(1)
+    assert follow_ups.fire() == 1
+    world.broker.run(skip=("conversations.deliver",))
+    lost(world)
+    world.broker.run()
+    assert world.sent() == []
+    assert Turn.objects.get(trigger="follow_up").reason == "unreachable"
+    follow_up.refresh_from_db()
+    assert follow_up.stop_reason == "unreachable"
+
+
+def test_a_touch_that_is_refused_ends_it_and_the_next_message_begins_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_args: Any) -> Any:
+        raise Rejected("The customer has blocked the bot", code=BLOCKED)
+
+    follow_up = world.silent()
+    with monkeypatch.context() as patch:
+        patch.setattr(WidgetAdapter, "send", refuse)
+        directory.forget()
+        world.make(1)
+    directory.forget()
+    assert Conversation.objects.get().unreachable_since is not None
+    follow_ups.fire()
+    follow_up.refresh_from_db()
+    assert (follow_up.state, follow_up.stop_reason) == ("stopped", "unreachable")
+    world.says("Я снова здесь")
+    assert Conversation.objects.get().unreachable_since is None
+    assert world.company.sent()[-1].state == "sent"
+
+
+def test_a_manager_cannot_send_a_touch_and_no_reminder_is_tried(world: World, admin_user: User) -> None:
+    world.silent()
+    a_call(world, MONDAY + 2 * HOUR)
+    Conversation.objects.update(unreachable_since=world.clock.now())
+    with pytest.raises(follow_ups.Refused):
+        follow_ups.send_now(world.touch(1).pk, admin_user)
+    world.clock.set(MONDAY + 90 * MINUTE)
+    assert calls.remind_due() == 0
+    Conversation.objects.update(unreachable_since=None)
     assert calls.remind_due() == 1
 
 
