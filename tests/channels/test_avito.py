@@ -21,7 +21,8 @@ from channels.base import Echo, Event, InboundMessage, OutboundFile, PollResult,
 from foundation.errors import ProviderError, Rejected, Retry, Unauthorized, Unconfirmed
 from tests.sandbox.avito import FakeAvito
 from tests.sandbox.avito_rows import ACCOUNT, BUYER, CLIENT_ID, CLIENT_SECRET, ITEM
-from tests.sandbox.server import Fault, running
+from tests.sandbox.fixtures import served
+from tests.sandbox.server import Fault
 
 from .avito_server import CHAT, SECRET, SLUG, adapter_of, forget, text_to
 
@@ -38,11 +39,7 @@ def english() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeAvito]:
-    fake = FakeAvito()
-    with running(fake):
-        yield fake
+server = served(FakeAvito)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from channels.base import OutboundFile
 from tests.sandbox import avito_rows
 from tests.sandbox.avito import FakeAvito
 from tests.sandbox.avito_rows import ACCOUNT, CLIENT_ID, ITEM
-from tests.sandbox.server import running
+from tests.sandbox.fixtures import served
 
 from .avito_server import CHAT, access_of, adapter_of, forget, text_to
 
@@ -31,11 +31,7 @@ PNG = OutboundFile("a.png", "image/png", b"\x89PNG")
 URL = "https://sales.example/webhooks/avito/shop/path-secret/"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeAvito]:
-    fake = FakeAvito()
-    with running(fake):
-        yield fake
+server = served(FakeAvito)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -16,7 +15,8 @@ from channels.adapters.avito_items import AvitoItems
 from foundation.errors import ProviderError, Rejected, Retry, Unauthorized, Unconfirmed
 from tests.sandbox.avito import FakeAvito
 from tests.sandbox.avito_rows import CLIENT_ID
-from tests.sandbox.server import Fault, running
+from tests.sandbox.fixtures import served
+from tests.sandbox.server import Fault
 
 from .avito_server import access_of, forget
 
@@ -24,11 +24,7 @@ SOFA, CHAIR = 24122231, 24122232
 JANUARY = (date(2026, 1, 1), date(2026, 1, 3))
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeAvito]:
-    fake = FakeAvito()
-    with running(fake):
-        yield fake
+server = served(FakeAvito)
 
 
 @pytest.fixture

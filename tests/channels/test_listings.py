@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
 
@@ -19,7 +18,8 @@ from tests.config.api_world import World, client_of
 from tests.conversations.rows import english  # noqa: F401
 from tests.sandbox.avito import FakeAvito
 from tests.sandbox.avito_rows import CLIENT_ID, CLIENT_SECRET
-from tests.sandbox.server import Fault, running
+from tests.sandbox.fixtures import served
+from tests.sandbox.server import Fault
 
 pytestmark = pytest.mark.django_db
 SOFA, TABLE = 1001, 1002
@@ -30,11 +30,7 @@ def _no_throttling(settings: Any) -> None:
     settings.RATE_LIMIT_PER_MINUTE = 10**6
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeAvito]:
-    fake = FakeAvito()
-    with running(fake):
-        yield fake
+server = served(FakeAvito)
 
 
 @pytest.fixture

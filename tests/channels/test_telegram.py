@@ -6,7 +6,7 @@ import json
 import logging
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from channels.base import Access, Choice, InboundMessage, Kind, OutboundFile, Ou
 from foundation import http
 from foundation.errors import ProviderError, Rejected, Retry, Unauthorized, Unconfirmed
 from tests.rehearsal.stack import call, wait_for
+from tests.sandbox.fixtures import served
 from tests.sandbox.server import Fault, Request, Response, Router, running
 from tests.sandbox.telegram import FakeTelegram
 from tests.sandbox.telegram_rows import BOT_ID, TOKEN, Bot
@@ -31,11 +32,7 @@ JPEG = OutboundFile("a.jpg", "image/jpeg", b"\xff\xd8\r\n\xff")
 VOICE = OutboundFile("reply.ogg", "audio/ogg", b"OggS sound")
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeTelegram]:
-    fake = FakeTelegram()
-    with running(fake):
-        yield fake
+server = served(FakeTelegram)
 
 
 @pytest.fixture

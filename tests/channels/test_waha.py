@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +13,8 @@ from channels.adapters.waha import WahaAdapter, own_message_id
 from channels.base import Echo, InboundMessage, Linked, Markup, OutboundFile, Sender, SessionState
 from foundation import http
 from foundation.errors import ProviderError, Rejected, Retry, Unauthorized, Unconfirmed
-from tests.sandbox.server import Fault, running
+from tests.sandbox.fixtures import served
+from tests.sandbox.server import Fault
 from tests.sandbox.waha import FakeWaha
 from tests.sandbox.waha_rows import HMAC_KEY, OWN_NUMBER, SESSION
 
@@ -24,11 +24,7 @@ OGG = b"OggS" + b"\0" * 24 + b"OpusHead" + b"\0" * 20
 URL = "https://sales.example/webhooks/waha/shop/path-secret/"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeWaha]:
-    fake = FakeWaha()
-    with running(fake):
-        yield fake
+server = served(FakeWaha)
 
 
 @pytest.fixture

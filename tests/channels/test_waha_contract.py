@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from channels.adapters.waha import WahaAdapter
 from channels.adapters.waha_hooks import EVENTS
 from channels.base import DeliveryReceipt, Echo, InboundMessage, OutboundFile, Sender, SessionChange, Skipped
-from tests.sandbox.server import running
+from tests.sandbox.fixtures import served
 from tests.sandbox.waha import FakeWaha
 
 from .waha_server import LID, PHONE, adapter_of, text_to
@@ -26,11 +26,7 @@ PDF, PNG = OutboundFile("offer.pdf", "application/pdf", b"%PDF-1"), OutboundFile
 VOICE = OutboundFile("a.ogg", "audio/ogg", b"OggS")
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeWaha]:
-    fake = FakeWaha()
-    with running(fake):
-        yield fake
+server = served(FakeWaha)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from channels.adapters.wappi_client import WappiClient, scrubbed
 from channels.base import Access, Echo, InboundMessage, Kind, OutboundFile, OutboundMessage
 from foundation import http
 from foundation.errors import ProviderError, Rejected, Retry, Unauthorized, Unconfirmed
+from tests.sandbox.fixtures import served
 from tests.sandbox.server import Fault, Request, Response, Router, running
 from tests.sandbox.wappi import FakeWappi
 from tests.sandbox.wappi_rows import OWN_NUMBER, PROFILE, TOKEN, Profile
@@ -23,11 +24,7 @@ PHONE = "77011234567"
 OTHER = "77025556677"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeWappi]:
-    fake = FakeWappi()
-    with running(fake):
-        yield fake
+server = served(FakeWappi)
 
 
 @pytest.fixture

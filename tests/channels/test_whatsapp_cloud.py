@@ -17,6 +17,7 @@ from channels.adapters.whatsapp_cloud_errors import MEANINGS
 from channels.adapters.whatsapp_cloud_send import parts
 from channels.base import Access, Choice, InboundMessage, OutboundFile, OutboundMessage, TemplateUse
 from foundation.errors import ProviderError, RecipientBusy, Rejected, Retry, Unauthorized, Unconfirmed
+from tests.sandbox.fixtures import served
 from tests.sandbox.server import Fault, Request, Response, Router, running
 from tests.sandbox.whatsapp_cloud import FakeCloud
 from tests.sandbox.whatsapp_cloud_rows import (
@@ -46,11 +47,7 @@ def english() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeCloud]:
-    fake = FakeCloud()
-    with running(fake):
-        yield fake
+server = served(FakeCloud)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from channels.adapters.whatsapp_cloud_send import template_of
 from channels.base import Access, Choice, InboundMessage, OutboundFile, OutboundMessage, Skipped, TemplateUse
 from foundation import http
 from foundation.errors import Rejected, Unauthorized
-from tests.sandbox.server import running
+from tests.sandbox.fixtures import served
 from tests.sandbox.whatsapp_cloud import FakeCloud
 from tests.sandbox.whatsapp_cloud_rows import ACCOUNT, APP_SECRET, NUMBER, TOKEN, VERIFY_TOKEN, Number
 
@@ -64,11 +63,7 @@ def faults(name: str, value: Any) -> list[str]:
     return [f"{error.json_path}: {error.message[:300]}" for error in validator(name).iter_errors(value)]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeCloud]:
-    fake = FakeCloud()
-    with running(fake):
-        yield fake
+server = served(FakeCloud)
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from tests.channels.avito_server import forget
 from tests.conftest import Broker
 from tests.sandbox.avito import FakeAvito
 from tests.sandbox.avito_rows import CLIENT_ID, CLIENT_SECRET
-from tests.sandbox.server import Fault, running
+from tests.sandbox.fixtures import served
+from tests.sandbox.server import Fault
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,11 +28,7 @@ CHAT = "u2i-abc~1"
 SITE = "https://shop.example"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeAvito]:
-    fake = FakeAvito()
-    with running(fake):
-        yield fake
+server = served(FakeAvito)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -20,16 +19,13 @@ from tests.conftest import Broker, Company
 from tests.conversations.rows import a_channel, a_conversation, a_manager, english  # noqa: F401
 from tests.sandbox.avito import FakeAvito
 from tests.sandbox.avito_rows import CLIENT_ID, CLIENT_SECRET
-from tests.sandbox.server import Fault, running
+from tests.sandbox.fixtures import served
+from tests.sandbox.server import Fault
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeAvito]:
-    fake = FakeAvito()
-    with running(fake):
-        yield fake
+server = served(FakeAvito)
 
 
 @pytest.fixture

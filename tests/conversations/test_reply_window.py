@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +16,7 @@ from channels.models import Channel, MessageTemplate, SendBudget
 from conversations import replies, template_replies, window
 from conversations.models import Conversation, Message
 from tests.conftest import Broker
-from tests.sandbox.server import running
+from tests.sandbox.fixtures import served
 from tests.sandbox.whatsapp_cloud import FakeCloud
 from tests.sandbox.whatsapp_cloud_rows import ACCOUNT, APP_SECRET, NUMBER, TOKEN, VERIFY_TOKEN
 
@@ -28,11 +27,7 @@ PHONE = "77010000001"
 CLOSED = "More than 24 hours since the customer's last message: only a template may be sent."
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeCloud]:
-    fake = FakeCloud()
-    with running(fake):
-        yield fake
+server = served(FakeCloud)
 
 
 @pytest.fixture

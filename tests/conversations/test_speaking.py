@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,8 @@ from llm import voices
 from llm.models import Voice
 from sales.models import Assistant
 from tests.foundation.test_sound import recorded
-from tests.sandbox.server import Fault, running
+from tests.sandbox.fixtures import served
+from tests.sandbox.server import Fault
 from tests.sandbox.voices import FakeVoices
 
 from .voice import Shop, script
@@ -31,11 +31,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 ASKS = "Спасибо Вам за совет!"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeVoices]:
-    fake = FakeVoices()
-    with running(fake):
-        yield fake
+server = served(FakeVoices)
 
 
 @pytest.fixture

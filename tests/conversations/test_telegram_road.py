@@ -23,6 +23,7 @@ from foundation.looks import moment
 from sales.models import Assistant, Bot
 from tests.conftest import Broker
 from tests.sandbox import telegram_rows
+from tests.sandbox.fixtures import served
 from tests.sandbox.server import Fault, running
 from tests.sandbox.telegram import FakeTelegram
 from tests.sandbox.telegram_rows import BOT_ID, TOKEN
@@ -32,11 +33,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 USER = 5550001
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeTelegram]:
-    fake = FakeTelegram()
-    with running(fake):
-        yield fake
+server = served(FakeTelegram)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +17,8 @@ from conversations.models import Contact, Conversation, Message, Turn
 from foundation.tasks import kick
 from sales.models import Assistant, Bot
 from tests.conftest import Broker
-from tests.sandbox.server import Fault, running
+from tests.sandbox.fixtures import served
+from tests.sandbox.server import Fault
 from tests.sandbox.waha import FakeWaha, signed
 from tests.sandbox.waha_rows import API_KEY, HMAC_KEY, OWN_NUMBER, SESSION
 
@@ -28,11 +28,7 @@ PHONE = "77011234567"
 LID = "178412345678901@lid"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeWaha]:
-    fake = FakeWaha()
-    with running(fake):
-        yield fake
+server = served(FakeWaha)
 
 
 @pytest.fixture

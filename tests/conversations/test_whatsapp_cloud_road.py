@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,7 +16,8 @@ from conversations.drafts import Draft
 from conversations.models import Contact, ContactIdentity, Conversation, Message, Turn
 from sales.models import Assistant, Bot
 from tests.conftest import Broker
-from tests.sandbox.server import Fault, running
+from tests.sandbox.fixtures import served
+from tests.sandbox.server import Fault
 from tests.sandbox.whatsapp_cloud import FakeCloud
 from tests.sandbox.whatsapp_cloud_rows import ACCOUNT, APP_SECRET, NUMBER, TOKEN, VERIFY_TOKEN, Number, signature, user_id
 
@@ -26,11 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 PHONE = "77010000001"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeCloud]:
-    fake = FakeCloud()
-    with running(fake):
-        yield fake
+server = served(FakeCloud)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,7 +15,8 @@ from django.urls import reverse
 from foundation.errors import ProviderError, Rejected, Retry, Unauthorized
 from llm import breaker, voices
 from llm.models import Voice
-from tests.sandbox.server import Fault, running
+from tests.sandbox.fixtures import served
+from tests.sandbox.server import Fault
 from tests.sandbox.voices import FakeVoices
 
 pytestmark = pytest.mark.django_db
@@ -25,11 +26,7 @@ SECRET = "Тайные слова"
 Make = Callable[..., Voice]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeVoices]:
-    fake = FakeVoices()
-    with running(fake):
-        yield fake
+server = served(FakeVoices)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from conversations.models import Message
 from tests.config.api_world import client_of, make_user
 from tests.conftest import Broker
 from tests.conversations.rows import english  # noqa: F401
-from tests.sandbox.server import running
+from tests.sandbox.fixtures import served
 from tests.sandbox.waha import PNG, FakeWaha
 from tests.sandbox.waha_rows import API_KEY
 
@@ -25,11 +24,7 @@ BASE = "/api/v1/waha/"
 RIGHTS = (*(f"{action}_channel" for action in ("view", "add", "change", "delete")), "view_conversation", "change_conversation")
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeWaha]:
-    fake = FakeWaha()
-    with running(fake):
-        yield fake
+server = served(FakeWaha)
 
 
 @pytest.fixture
