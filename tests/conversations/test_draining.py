@@ -192,7 +192,8 @@ def test_the_backlog_leaves_in_order_at_the_providers_rate(
     draining.wake()
     broker.run()
     assert states(channel) == {"sent": 40}
-    assert len(slept) == 40 and all(0.2 < pause <= 0.25 for pause in slept)
+    # A pause is what is left of a quarter of a second after the send before it, which takes longer on a busy machine.
+    assert len(slept) == 40 and all(0 < pause <= 0.25 for pause in slept) and max(slept) > 0.2
     for number in range(20):
         assert [text for text in provider.texts("wa") if text.startswith(f"{number}.")] == [f"{number}.0", f"{number}.1"]
     assert breaker_of(channel) is None
