@@ -27,8 +27,6 @@ from .state import CannotStart
 ROOT = Path(__file__).resolve().parent.parent
 #: Where a given server is named; `services(own=True)` passes these over.
 GIVEN = ("DATABASE_URL", "REDIS_URL", "BROKER_URL", "RABBITMQ_URL")
-#: Tests that start processes of the product, and would slow each other down.
-STACK_TESTS = "tests/stack"
 #: Known to the servers and the supervisor only.
 PRIVATE = ("POSTGRES_ADMIN_PASSWORD", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "FLOWER_USER", "FLOWER_PASSWORD")
 
@@ -110,8 +108,8 @@ def test(arguments: Sequence[str]) -> int:
 
     Without arguments, two runs: what needs rows only on every core at once, then, undisturbed, what starts the product.
     """
-    side_by_side = ["--numprocesses=auto", "--dist=worksteal", f"--ignore={STACK_TESTS}"]
-    runs = [arguments] if arguments else [side_by_side, [STACK_TESTS]]
+    side_by_side = ["--numprocesses=auto", "--dist=worksteal", "-m", "not stack"]
+    runs = [arguments] if arguments else [side_by_side, ["-m", "stack"]]
     with services(_var_folder() / "test", own=True) as environment:
         statuses = [_foreground([sys.executable, "-m", "pytest", *given], environment) for given in runs]
     return next((status for status in statuses if status), 0)
