@@ -222,7 +222,7 @@ PROCFILE = (Path(__file__).resolve().parents[2] / "Procfile").read_text()
 
 def test_how_many_connections_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     assert database_connections.may_open(PROCFILE, {}) == (16 + 4) + (96 + 4) + (1 + 1) + 1 + 12
-    assert database_connections.may_open(PROCFILE, {"DATABASE_POOL": "30"}) == 75 + 30
+    assert database_connections.may_open(PROCFILE, {"DATABASE_POOL": "30"}) == 123 + 30
     monkeypatch.setattr(database_connections, "_wanted", lambda: 1)
     assert not bad(database_connections.look())
     monkeypatch.setattr(database_connections, "_wanted", lambda: 10_000)
