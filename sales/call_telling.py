@@ -66,11 +66,9 @@ def _way(call: ScheduledCall, conversation: Any, purpose: str) -> proactive.Way:
 #: Call s, with its conversation c, has a change that its customer is still to be told, and may be.
 _WAITING = "s.untold <> '' AND s.starts_at > now() AND c.unreachable_since IS NULL"
 _UNTOLD = f"""
-WITH held AS (
-    SELECT s.id AS call_id, c.id, c.channel_id, c.last_seq, c.epoch FROM sales_scheduledcall s
-    JOIN conversations_conversation c ON c.id = s.conversation_id
-    WHERE s.id = %(call)s AND {_WAITING} FOR UPDATE OF c, s SKIP LOCKED)
-SELECT * FROM held
+SELECT c.id, c.channel_id, c.last_seq, c.epoch FROM sales_scheduledcall s
+JOIN conversations_conversation c ON c.id = s.conversation_id
+WHERE s.id = %(call)s AND {_WAITING} FOR UPDATE OF c, s SKIP LOCKED
 """  # noqa: S608
 
 

@@ -251,11 +251,12 @@ def moment(value: Any) -> datetime:
     """Unix seconds, with a fraction perhaps, or milliseconds, as a time. Raises Unreadable."""
     try:
         seconds = float(value) if not isinstance(value, bool) else 0.0
-        if seconds > 0:
-            return datetime.fromtimestamp(seconds / 1000 if seconds > 10**11 else seconds, UTC)
+        at = datetime.fromtimestamp(seconds / 1000 if seconds > 10**11 else seconds, UTC)
     except (TypeError, ValueError, OverflowError, OSError):
-        pass
-    raise Unreadable("no time")
+        raise Unreadable("no time") from None
+    if seconds <= 0:
+        raise Unreadable("no time")
+    return at
 
 
 # ── What a message says ──────────────────────────────────────────────────────────────────────────────────────────────

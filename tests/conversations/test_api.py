@@ -72,7 +72,7 @@ def test_what_is_no_phone_is_said_so(get: Any, nonsense: str) -> None:
 
 
 def test_an_unknown_phone_is_not_found(get: Any) -> None:
-    get("contacts/77019999999/", expect=404)
+    assert get("contacts/77019999999/", expect=404)["error"]["code"] == "not_found"
 
 
 def test_conversations_on_other_channels_are_left_out(world: World, get: Any) -> None:
@@ -161,7 +161,7 @@ def test_classify_where_nothing_waits(world: World) -> None:
 
 def test_classify_only_by_post(get: Any, world: World) -> None:
     world.conversation(world.mine, "77010000001")
-    get("contacts/77010000001/classify/", expect=405)
+    assert get("contacts/77010000001/classify/", expect=405)["error"]["code"] == "method_not_allowed"
 
 
 @pytest.mark.parametrize("method", ["put", "patch", "delete", "post"])

@@ -208,7 +208,8 @@ def test_nothing_is_lost_doubled_disordered_or_sent_after_a_takeover(tmp_path: P
 @pytest.mark.stack
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the embedded servers are Linux's")
 def test_the_same_on_telegram(tmp_path: Path) -> None:
-    play("redis", TELLING_ON_TELEGRAM, tmp_path, "--channel", "telegram")
+    told = play("redis", TELLING_ON_TELEGRAM, tmp_path, "--channel", "telegram")
+    assert "none lost, none doubled, none out of order, none after a takeover" in told
 
 
 @pytest.mark.stack
@@ -223,4 +224,5 @@ def test_the_same_on_whatsapp_cloud_where_statuses_settle_what_nobody_knew(tmp_p
 @pytest.mark.rabbitmq
 @pytest.mark.skipif(bool(rabbitmq.missing()), reason=rabbitmq.missing() or "-")
 def test_the_same_on_rabbitmq(tmp_path: Path) -> None:
-    play("rabbitmq", TELLING_ON_RABBITMQ, tmp_path)
+    told = play("rabbitmq", TELLING_ON_RABBITMQ, tmp_path)
+    assert "none lost, none doubled, none out of order, none after a takeover" in told
